@@ -1,0 +1,1 @@
+"""Turns text into unit vectors: one promise (`contract`), several machines that keep it."""

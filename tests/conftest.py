@@ -1,0 +1,125 @@
+# ruff: noqa: E402  # the environment must stand before the libraries are imported
+"""Fixtures that every tier shares: a vault, a clock that stands still until moved, a database on both engines."""
+
+from __future__ import annotations
+
+import os
+
+for _name, _value in {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",
+    "LANGGRAPH_STRICT_MSGPACK": "true",
+    "ANONYMIZED_TELEMETRY": "False",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+import importlib
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from foundation.messages import TenantId
+from foundation.security import Vault
+from foundation.storage import database as databases
+
+ROOT = Path(__file__).parent.parent
+POSTGRES = os.environ.get("HUILIU_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
+TABLES = (
+    "foundation.conversations",
+    "foundation.bus.records",
+    "retrieval.records",
+    "customers.records",
+    "prompts.records",
+    "agent.records",
+    "operations.records",
+    "channels.records",
+    "channels.registry",
+)
+
+
+class StandingClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **delta: float) -> None:
+        self.now += timedelta(**delta)
+
+
+@pytest.fixture
+def clock() -> StandingClock:
+    return StandingClock()
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault(b"0123456789abcdef0123456789abcdef")
+
+
+@pytest.fixture
+def tenant() -> TenantId:
+    return TenantId("demo")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The address of a Postgres that tests may use; skips, saying why, where there is none."""
+    try:
+        with sa.create_engine(POSTGRES, connect_args={"connect_timeout": 3}).connect():
+            return POSTGRES
+    except sa.exc.OperationalError as error:
+        pytest.skip(f"no Postgres at {POSTGRES}: {str(error).splitlines()[0]}")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A fresh Postgres database, dropped afterwards."""
+    name = f"huiliu_test_{secrets.token_hex(6)}"
+    engine = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+    yield sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(sa.text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+    engine.dispose()
+
+
+@pytest.fixture
+async def database(tmp_path: Path, vault: Vault) -> AsyncIterator[databases.Database]:
+    """The embedded database, open and empty."""
+    opened = databases.Database(f"sqlite:///{tmp_path / 'huiliu.db'}", vault)
+    await open_with_tables(opened)
+    yield opened
+    await opened.close()
+
+
+async def open_with_tables(opened: databases.Database) -> None:
+    for module in TABLES:
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module)
+    await opened.open()
+    await opened.write(databases.metadata.create_all)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def either_database(
+    request: pytest.FixtureRequest, tmp_path: Path, vault: Vault
+) -> AsyncIterator[databases.Database]:
+    """The same test on both engines; the Postgres half skips where there is no server."""
+    url = (
+        f"sqlite:///{tmp_path / 'either.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres_url")
+    )
+    opened = databases.Database(url, vault)
+    await open_with_tables(opened)
+    yield opened
+    await opened.close()

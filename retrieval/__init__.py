@@ -1,0 +1,1 @@
+"""The knowledge base: articles with versions, cut into passages, indexed, searched, cited."""

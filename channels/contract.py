@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol
 
-from pydantic import BaseModel
+import sqlalchemy as sa
+from pydantic import BaseModel, SecretStr
 from starlette.routing import BaseRoute
 
 from foundation.clock import Clock
@@ -35,6 +37,8 @@ class Webhook:
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
+    account: str = ""
+    """What stood behind the channel's name in the address; for platforms that sign nothing but know a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,10 @@ class Capabilities:
     reply_quota: int | None = None
     """Messages we may send per customer action; None = no limit."""
     synchronous_deadline_seconds: float | None = None
+    sign_in: bool = False
+    """The channel's own page signs customers in; elsewhere they get a link."""
+    acknowledge_unreadable: bool = False
+    """The platform repeats for ever, or closes the hook, when it is told that we cannot read something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,20 @@ class Door(Protocol):
 
     def conversation_id(self, message: InboundMessage) -> ConversationId: ...
 
+    async def prove(self, message: InboundMessage, *, account: str, valid_seconds: int) -> None:
+        """The sender of `message`, which itself is not stored, has proven an account: the conversation learns of it
+        and goes on with what had to wait. Repeatable for the same `message_id`."""
+        ...
+
+
+class ProofWriter(Protocol):
+    """Stores a proven account in the transaction that tells of it; `customers.directory.Directory.prove` keeps it."""
+
+    def __call__(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, *, account: str,
+        method: str, valid_seconds: int,
+    ) -> object: ...  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -101,6 +123,12 @@ class Surroundings:
     vault: Vault
     hub: Hub
     clock: Clock
+    data_dir: Path = Path("var")
+    """Where a channel may keep files, in a folder of its own name."""
+    origins: tuple[str, ...] = ()
+    """Sites that may embed us, exact origins; our own address always may."""
+    identity_keys: Mapping[str, SecretStr] = field(default_factory=dict)
+    """Key id → secret of the shop's signed user tokens (HS256)."""
 
 
 class Channel(Protocol):

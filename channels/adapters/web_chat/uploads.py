@@ -1,0 +1,113 @@
+"""Files that customers send: looked at by their first bytes, capped, kept sealed under a random name.
+
+A download needs the signature that stands in its address (the desk and the chat page get it with the message), and is
+always an attachment: nothing that a customer sent is ever shown as a page of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from channels.adapters.web_chat import records
+from channels.adapters.web_chat.records import Upload
+from channels.adapters.web_chat.tokens import Pass
+from channels.contract import Surroundings
+from foundation import errors, security
+from foundation.messages import Attachment
+
+UPLOAD_LIMIT = 5_242_880
+NAME_LIMIT = 120
+_SIGNATURES = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF....WEBP", re.S), "image/webp"),
+    (re.compile(rb"RIFF....WAVE", re.S), "audio/wav"),
+    (re.compile(rb"%PDF-"), "application/pdf"),
+    (re.compile(rb"....ftypM4A", re.S), "audio/mp4"),
+    (re.compile(rb"....ftyp", re.S), "video/mp4"),
+    (re.compile(rb"\x1aE\xdf\xa3"), "video/webm"),
+    (re.compile(rb"OggS"), "audio/ogg"),
+    (re.compile(rb"ID3|\xff[\xfb\xf3\xf2]"), "audio/mpeg"),
+    (re.compile(rb"#!AMR"), "audio/amr"),
+)
+"""First bytes → type; the client's own word for the type is not asked."""
+_KINDS: dict[str, Literal["image", "video", "voice"]] = {"image": "image", "video": "video", "audio": "voice"}
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\u202a-\u202e\u2066-\u2069]+")
+
+
+class Uploads:
+    def __init__(self, surroundings: Surroundings, address: str) -> None:
+        self._around = surroundings
+        self._address = address
+        self._folder = surroundings.data_dir / "web_chat" / "uploads" / surroundings.tenant
+
+    async def keep(self, who: Pass, name: str, body: bytes) -> Upload:
+        """Raises `UnsupportedContent` for a type that is not on the list."""
+        media_type = sniff(body)
+        upload = Upload(security.random_token(24), who.conversation_id, _safe(name), media_type, len(body))
+        await asyncio.to_thread(self._write, upload.id, body)
+        await self._around.database.write(
+            lambda connection: records.add_upload(connection, who.tenant, upload, self._around.clock())
+        )
+        return upload
+
+    async def open(self, upload_id: str, key: str) -> tuple[Upload, bytes]:
+        """Raises `NotFound` for a wrong signature as for a file that is not there."""
+        found = None
+        if security.equal(self._key(upload_id), key):
+            found = await self._around.database.read(
+                lambda connection: records.find_upload(connection, self._around.tenant, upload_id)
+            )
+        if found is None or not self._path(found.id).is_file():
+            raise errors.NotFound("This file does not exist.")
+        return found, await asyncio.to_thread(self._read, found.id)
+
+    def attachment(self, upload: Upload) -> Attachment:
+        return Attachment(
+            kind=_KINDS.get(upload.media_type.partition("/")[0], "file"),
+            url=f"{self._address}/v1/uploads/{upload.id}?key={self._key(upload.id)}",
+            media_id=upload.id,
+            media_type=upload.media_type,
+            name=upload.name,
+        )
+
+    def _key(self, upload_id: str) -> str:
+        return self._around.vault.lookup_key("web chat upload", self._around.tenant, upload_id)
+
+    def _path(self, upload_id: str) -> Path:
+        return self._folder / upload_id
+
+    def _write(self, upload_id: str, body: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._path(upload_id).write_bytes(self._around.vault.seal(base64.b64encode(body).decode()))
+
+    def _read(self, upload_id: str) -> bytes:
+        return base64.b64decode(self._around.vault.unseal(self._path(upload_id).read_bytes()))
+
+
+def sniff(body: bytes) -> str:
+    if not body:
+        raise errors.InvalidInput("The file is empty.", code="empty_file")
+    for pattern, media_type in _SIGNATURES:
+        if pattern.match(body):
+            return media_type
+    raise errors.UnsupportedContent(
+        "Pictures, PDF, audio and video can be sent here; this file is none of these.", code="file_type"
+    )
+
+
+def disposition(name: str) -> str:
+    """RFC 6266 with the UTF-8 form of RFC 8187; always a download."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name) or "file"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _safe(name: str) -> str:
+    cleaned = _UNSAFE.sub("_", name.encode("utf-8", "replace").decode()).strip(". ")
+    return cleaned[-NAME_LIMIT:] or "file"

@@ -1,0 +1,124 @@
+"""The Official Account as a channel of the house: its gate, codec and connection behind the contract.
+
+`registry.py` lists `SPEC`; intake and delivery call the channel. WeChat waits 5 s and then repeats, so every webhook is
+answered `success` at once and the reply goes out later through custom/send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from pydantic import BaseModel
+from starlette.routing import BaseRoute
+
+from channels.adapters.wechat_oa import codec
+from channels.adapters.wechat_oa.connection import Connection
+from channels.adapters.wechat_oa.gate import Gate
+from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.contract import (
+    Acknowledgement,
+    Capabilities,
+    Channel,
+    ChannelSpec,
+    Door,
+    Part,
+    Surroundings,
+    Webhook,
+)
+from foundation import errors
+from foundation.conversations import Conversation
+from foundation.messages import InboundMessage
+
+log = structlog.get_logger(__name__)
+
+CAPABILITIES = Capabilities(
+    text_limit=2048,
+    text_unit="bytes",
+    buttons=8,
+    typing=True,
+    citations="text",
+    reply_window_seconds=48 * 3600,
+    reply_quota=5,
+    acknowledge_unreadable=True,
+)
+"""Text, window and quota are the platform's. It names no maximum for a menu's items; 8 fit one screen. A tapped item
+counts as a menu click, after which only 3 replies within one minute are allowed. What we cannot read is kept and
+acknowledged all the same: WeChat would tell the customer that the service is broken."""
+
+
+class WechatOaChannel:
+    """`settings` are complete: see `WechatOaSettings.or_demo`."""
+
+    name = codec.NAME
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self, settings: WechatOaSettings, surroundings: Surroundings, connection: Connection
+    ) -> None:
+        self._settings = settings
+        self._tenant = surroundings.tenant
+        self._gate = Gate(settings, codec.identify)
+        self._connection = connection
+
+    async def open(self) -> None:
+        """Nothing to prepare: the access token comes with the first call."""
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
+        if webhook.method != "GET":
+            return None
+        return Acknowledgement(self._gate.greet(webhook).encode())
+
+    def verify(self, webhook: Webhook) -> None:
+        self._gate.admit(webhook)
+
+    def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
+        message = codec.parse_message(
+            self._gate.open(webhook),
+            tenant=self._tenant,
+            app_id=self._settings.app_id,
+            received_at=webhook.received_at,
+        )
+        if self._settings.original_id not in ("", message.account):
+            raise errors.UnreadablePayload("The message is for another account.", code="other_account")
+        return [message]
+
+    def acknowledge(self, webhook: Webhook) -> Acknowledgement:
+        return Acknowledgement(b"success")
+
+    async def send(self, part: Part, *, idempotency_key: str) -> str:
+        """WeChat names no id for what it has taken, and knows no idempotency key."""
+        if not part.text.strip():
+            raise errors.UnsupportedContent("WeChat does not take an empty text.", code="wechat_empty")
+        body = codec.render_custom_send(part.message.recipient, part.text, part.message.reply.choices)
+        await self._connection.custom_send(body)
+        return ""
+
+    async def show_typing(self, conversation: Conversation) -> None:
+        try:
+            await self._connection.typing(codec.render_typing(conversation.recipient))
+        except (errors.UpstreamError, errors.Exhausted) as error:
+            log.debug("wechat_oa could not show typing", code=error.code)
+
+    def routes(self, door: Door) -> Sequence[BaseRoute]:
+        return ()
+
+
+def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
+    """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
+    assert isinstance(settings, WechatOaSettings)
+    if settings.is_demo:
+        log.warning("wechat_oa runs with demo credentials", try_it='huiliu simulate wechat_oa "hello"')
+    complete = settings.or_demo(surroundings.vault)
+    return WechatOaChannel(complete, surroundings, Connection(complete, surroundings.clock))
+
+
+SPEC = ChannelSpec(
+    name=codec.NAME,
+    settings=WechatOaSettings,
+    build=build,
+    title={"zh": "微信公众号", "en": "WeChat Official Account"},
+)

@@ -1,0 +1,240 @@
+"""The door: a platform's request becomes a durable message and an entry on the bus in one transaction, then an answer.
+
+`endpoints` calls `receive` for webhooks; adapters with routes of their own use it as their `Door`. Nothing is thought
+about here: what can be stored is accepted as what it is (an empty text, a picture, a kind nobody knows), and the agent
+answers it. The same message any number of times is one message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import sqlalchemy as sa
+import structlog
+
+from channels import degrade
+from channels import text as texts
+from channels.contract import Accepted, Acknowledgement, Channel, ProofWriter, Webhook
+from foundation import conversations, errors
+from foundation.bus.contract import Bus, Entry
+from foundation.clock import Clock
+from foundation.events import IdentityProven, MessageReceived
+from foundation.live import Hub, Signal
+from foundation.messages import Choice, ConversationId, InboundMessage, TenantId
+from foundation.security import Vault
+from foundation.storage.database import Database
+from foundation.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+CHOICE_LENGTH = 120
+"""Characters; a longer text is no choice, and costs no look at the last reply."""
+CHOICE_REACH = 5
+"""Messages; buttons further up are out of sight."""
+FORESIGHT_LIMIT = 50
+
+
+class _Overtaken(Exception):
+    """Another message took the foreseen place in the transcript."""
+
+
+class Intake:
+    """Keeps `contract.Door`."""
+
+    record_proof: ProofWriter | None = None
+    """Set by the wiring (`Directory.prove`): runs in the transaction that publishes `IdentityProven`."""
+
+    def __init__(
+        self, bus: Bus, database: Database, *, vault: Vault, clock: Clock, metrics: Metrics, hub: Hub
+    ) -> None:
+        self._bus = bus
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._metrics = metrics
+        self._hub = hub
+
+    async def receive(self, channel: Channel, webhook: Webhook) -> Acknowledgement:
+        """Durable when it returns. Raises `NotAuthentic`, `UnreadablePayload`, `Exhausted`; the platform repeats and
+        deduplication absorbs what was already accepted."""
+        try:
+            greeting = channel.handshake(webhook)
+            if greeting is not None:
+                return greeting
+            channel.verify(webhook)
+        except errors.NotAuthentic as error:
+            self._metrics.refused.labels(channel.name, error.code).inc()
+            log.warning("webhook refused", channel=channel.name, code=error.code)
+            raise
+        for message in channel.read(webhook):
+            await self.accept(message, webhook.body)
+        return channel.acknowledge(webhook)
+
+    async def accept(self, message: InboundMessage, raw: bytes) -> Accepted:
+        """The event names the message's place in the transcript, and must be written before that place is taken: it is
+        foreseen, and when somebody else took it in between, everything is undone and foreseen again."""
+        conversation_id = self.conversation_id(message)
+        said = _cleaned(message)
+        for _ in range(FORESIGHT_LIMIT):
+            try:
+                return await self._accept(said, conversation_id, raw=raw)
+            except _Overtaken:
+                continue
+        raise errors.Exhausted(
+            "This conversation is very busy; please send again in a moment.",
+            code="busy",
+            retry_after_seconds=1,
+        )
+
+    async def _accept(self, said: InboundMessage, conversation_id: ConversationId, *, raw: bytes) -> Accepted:
+        seq, choices = await self._database.read(
+            lambda connection: _foresee(connection, said, conversation_id)
+        )
+        event = MessageReceived(
+            tenant=said.tenant, conversation_id=conversation_id, message=_chosen(said, choices), seq=seq
+        )
+
+        def write(connection: sa.Connection, _lane_seq: int) -> None:
+            if self._store(connection, conversation_id, said, raw=raw) != seq:
+                raise _Overtaken
+
+        entry = Entry(said.tenant, _source(said), said.message_id, conversation_id, event)
+        try:
+            receipt = await self._bus.accept(entry, write)
+        except errors.Conflict as error:
+            # The bus has forgotten this message (its horizon is days), the transcript has not.
+            if error.code != "duplicate":
+                raise
+            return await self._repeated(said, conversation_id)
+        if not receipt.new:
+            return await self._repeated(said, conversation_id)
+        self._metrics.accepted.labels(said.channel, "new").inc()
+        for topic in (conversation_id, f"desk:{said.tenant}"):
+            self._hub.tell(Signal("changed", topic))
+        return Accepted(conversation_id, seq, new=True)
+
+    def conversation_id(self, message: InboundMessage) -> ConversationId:
+        return ConversationId(
+            self._vault.lookup_key(
+                "conversation", message.tenant, message.channel, message.account, message.thread
+            )
+        )
+
+    async def prove(self, message: InboundMessage, *, account: str, valid_seconds: int) -> None:
+        conversation_id = self.conversation_id(message)
+
+        def write(connection: sa.Connection, _lane_seq: int) -> None:
+            self._ensure(connection, conversation_id, message)
+            if self.record_proof is not None:
+                self.record_proof(
+                    connection, message.tenant, conversation_id, account=account, method=message.channel,
+                    valid_seconds=valid_seconds,
+                )  # fmt: skip
+
+        event = IdentityProven(tenant=message.tenant, conversation_id=conversation_id)
+        await self._bus.accept(
+            Entry(message.tenant, f"{_source(message)}:proof", message.message_id, conversation_id, event),
+            write,
+        )
+
+    async def keep_unreadable(self, tenant: TenantId, channel: Channel, webhook: Webhook) -> None:
+        """A payload that cannot be read is kept as it came, under the digest of its bytes, for whoever mends the codec."""
+        self._metrics.refused.labels(channel.name, "unreadable_payload").inc()
+        log.warning("payload cannot be read", channel=channel.name, size=len(webhook.body))
+        key = hashlib.sha256(webhook.body).hexdigest()
+        await self._database.write(
+            lambda connection: conversations.store_raw(
+                connection, tenant=tenant, source=f"{channel.name}:unreadable", key=key, body=webhook.body,
+                now=webhook.received_at,
+            )
+        )  # fmt: skip
+
+    def _store(
+        self,
+        connection: sa.Connection,
+        conversation_id: ConversationId,
+        message: InboundMessage,
+        *,
+        raw: bytes,
+    ) -> int:
+        now = self._clock()
+        conversations.store_raw(
+            connection, tenant=message.tenant, source=_source(message), key=message.message_id, body=raw, now=now
+        )  # fmt: skip
+        self._ensure(connection, conversation_id, message)
+        draft = conversations.Draft(
+            id=message.message_id,
+            role="customer",
+            text=message.text or message.event,
+            sent_at=message.sent_at,
+            kind=message.kind,
+            attachments=message.attachments,
+        )
+        seq = conversations.append(connection, message.tenant, conversation_id, draft)
+        if message.reply_context:
+            conversations.change(
+                connection, message.tenant, conversation_id, now, reply_context=message.reply_context
+            )
+        return seq
+
+    def _ensure(
+        self, connection: sa.Connection, conversation_id: ConversationId, message: InboundMessage
+    ) -> None:
+        conversations.ensure(
+            connection, conversation_id, tenant=message.tenant, channel=message.channel, account=message.account,
+            recipient=_recipient(message), now=self._clock(),
+        )  # fmt: skip
+
+    async def _repeated(self, message: InboundMessage, conversation_id: ConversationId) -> Accepted:
+        self._metrics.accepted.labels(message.channel, "repeat").inc()
+        found = await self._database.read(
+            lambda connection: conversations.find_message(
+                connection, message.tenant, conversation_id, message.message_id
+            )
+        )
+        return Accepted(conversation_id, 0 if found is None else found.seq, new=False)
+
+
+def _cleaned(message: InboundMessage) -> InboundMessage:
+    text, cut = texts.clean(message.text)
+    if not cut and text == message.text:
+        return message
+    data = {**message.event_data, "truncated": str(len(message.text))} if cut else message.event_data
+    return message.model_copy(update={"text": text, "event_data": data})
+
+
+def _source(message: InboundMessage) -> str:
+    return f"{message.channel}:{message.account}"
+
+
+def _recipient(message: InboundMessage) -> str:
+    """The channel's own name of the sender: the first identifier of its namespace, else the first."""
+    own = [one.value for one in message.sender if one.namespace.split(":")[0] == message.channel]
+    return own[0] if own else message.sender[0].value
+
+
+def _chosen(message: InboundMessage, choices: tuple[Choice, ...]) -> InboundMessage:
+    """A number or label that picks a button of our last reply becomes that button's value for the agent; the transcript
+    keeps what the customer wrote."""
+    choice = degrade.choice_of(message.text, choices)
+    if choice is None:
+        return message
+    data = {**message.event_data, "chosen_from": message.text}
+    return message.model_copy(update={"text": choice.value, "event_data": data})
+
+
+def _foresee(
+    connection: sa.Connection, message: InboundMessage, conversation_id: ConversationId
+) -> tuple[int, tuple[Choice, ...]]:
+    """The place the message will get, and what our last message offered to choose from."""
+    table = conversations.conversation_table.c
+    last_seq = connection.execute(
+        sa.select(table.last_seq).where(table.id == conversation_id, table.tenant == message.tenant)
+    ).scalar_one_or_none()
+    if not last_seq or message.kind != "text" or not 0 < len(message.text) <= CHOICE_LENGTH:
+        return (last_seq or 0) + 1, ()
+    newest = conversations.read(
+        connection, message.tenant, conversation_id, before_seq=last_seq + 1, limit=CHOICE_REACH
+    )
+    ours = [line for line in newest if line.role in ("bot", "agent")]
+    return last_seq + 1, ours[-1].choices if ours else ()

@@ -1,0 +1,11 @@
+"""The channels there are: one line each. `service.wiring` builds the ones that the settings open."""
+
+from __future__ import annotations
+
+from channels.adapters import web_chat, wechat_oa
+from channels.contract import ChannelSpec
+
+CHANNELS: tuple[ChannelSpec, ...] = (
+    web_chat.SPEC,
+    wechat_oa.SPEC,
+)

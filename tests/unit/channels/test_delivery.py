@@ -1,0 +1,179 @@
+"""Replies on their way out: order, retries that go on with the next part, windows and quotas, and the state shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pytest
+from starlette.routing import BaseRoute
+
+from channels.contract import Acknowledgement, Capabilities, Door, Part, Webhook
+from channels.delivery import Delivery
+from foundation import conversations, errors
+from foundation.bus.contract import Outgoing
+from foundation.conversations import Conversation, Draft
+from foundation.live import Hub
+from foundation.messages import (
+    ConversationId,
+    InboundMessage,
+    MessageId,
+    OutboundMessage,
+    Reply,
+    TenantId,
+)
+from foundation.storage.database import Database
+from foundation.telemetry import Metrics
+from tests.conftest import StandingClock
+
+TENANT = TenantId("demo")
+CONVERSATION = ConversationId("c-1")
+LONG = "一句话。二句话。三句话。四句话。"
+
+
+@dataclass
+class Pigeons:
+    """Carries what it is given, until it is told to fail."""
+
+    capabilities: Capabilities
+    name: str = "pigeons"
+    carried: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    fail_at: int | None = None
+    error: errors.ServiceError | None = None
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
+        return None
+
+    def verify(self, webhook: Webhook) -> None: ...
+
+    def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
+        return []
+
+    def acknowledge(self, webhook: Webhook) -> Acknowledgement:
+        return Acknowledgement()
+
+    async def send(self, part: Part, *, idempotency_key: str) -> str:
+        if self.error is not None and part.index == self.fail_at:
+            raise self.error
+        self.carried.append(part.text)
+        self.keys.append(idempotency_key)
+        return f"p-{part.index}"
+
+    async def show_typing(self, conversation: Conversation) -> None: ...
+
+    def routes(self, door: Door) -> Sequence[BaseRoute]:
+        return []
+
+
+@pytest.fixture
+async def opened(either_database: Database, clock: StandingClock) -> Database:
+    def write(connection: object) -> None:
+        now: datetime = clock()
+        conversations.ensure(
+            connection, CONVERSATION, tenant=TENANT, channel="pigeons", account="loft", recipient="anna", now=now  # type: ignore[arg-type]
+        )  # fmt: skip
+        for draft in (
+            Draft(id="in", role="customer", text="?", sent_at=now),
+            Draft(id="m-1", role="bot", text=LONG, sent_at=now, state="sending"),
+            Draft(id="m-2", role="bot", text="好", sent_at=now, state="sending"),
+        ):
+            conversations.append(connection, TENANT, CONVERSATION, draft)  # type: ignore[arg-type]
+
+    await either_database.write(write)
+    return either_database
+
+
+def make(pigeons: Pigeons, database: Database, clock: StandingClock, hub: Hub | None = None) -> Delivery:
+    channels = {(TENANT, "pigeons"): pigeons}
+    return Delivery(channels, database, hub=hub or Hub(), clock=clock, metrics=Metrics())
+
+
+def outgoing(text: str = LONG, message_id: str = "m-1", channel: str = "pigeons") -> Outgoing:
+    message = OutboundMessage(
+        tenant=TENANT, channel=channel, account="loft", conversation_id=CONVERSATION,
+        message_id=MessageId(message_id), recipient="anna", role="bot", reply=Reply(text=text),
+    )  # fmt: skip
+    return Outgoing(id=1, lane=CONVERSATION, message=message, idempotency_key="c-1/1/0", attempt=1)
+
+
+async def state(database: Database, message_id: str = "m-1") -> tuple[str, str | None]:
+    found = await database.read(lambda c: conversations.find_message(c, TENANT, CONVERSATION, message_id))
+    assert found is not None
+    return found.state, found.error
+
+
+async def test_parts_go_out_in_order_and_the_state_is_told(opened: Database, clock: StandingClock) -> None:
+    pigeons, hub = Pigeons(Capabilities(text_limit=4)), Hub()
+    with hub.listen(CONVERSATION) as signals:
+        provider_id = await make(pigeons, opened, clock, hub).deliver(outgoing())
+    assert pigeons.carried == ["一句话。", "二句话。", "三句话。", "四句话。"]
+    assert pigeons.keys == [f"c-1/1/0/{index}" for index in range(4)]
+    assert provider_id == "p-3"
+    assert await state(opened) == ("sent", None)
+    assert signals.get_nowait().kind == "receipt"
+
+
+async def test_retry_goes_on_with_the_next_part(opened: Database, clock: StandingClock) -> None:
+    pigeons = Pigeons(Capabilities(text_limit=4), fail_at=2, error=errors.UpstreamUnavailable("storm"))
+    delivery = make(pigeons, opened, clock)
+    with pytest.raises(errors.UpstreamUnavailable):
+        await delivery.deliver(outgoing())
+    assert await state(opened) == ("sending", None)
+    pigeons.error = None
+    await delivery.deliver(outgoing())
+    assert pigeons.carried == ["一句话。", "二句话。", "三句话。", "四句话。"]
+    assert await delivery.deliver(outgoing()) == "p-3"
+    assert len(pigeons.carried) == 4
+
+
+@pytest.mark.parametrize(
+    "error", [errors.UpstreamRefused("no", code="blocked"), errors.UnsupportedContent("no", code="blocked")]
+)
+async def test_refusal_for_good_is_shown_as_failed(
+    opened: Database, clock: StandingClock, error: errors.ServiceError
+) -> None:
+    pigeons = Pigeons(Capabilities(text_limit=100), fail_at=0, error=error)
+    with pytest.raises(type(error)):
+        await make(pigeons, opened, clock).deliver(outgoing())
+    assert await state(opened) == ("failed", "blocked")
+
+
+async def test_nothing_is_tried_when_the_window_is_closed(opened: Database, clock: StandingClock) -> None:
+    pigeons = Pigeons(Capabilities(text_limit=100, reply_window_seconds=48 * 3600))
+    clock.move(hours=48)
+    await make(pigeons, opened, clock).deliver(outgoing())
+    clock.move(seconds=1)
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        await make(pigeons, opened, clock).deliver(outgoing("好", "m-2"))
+    assert refused.value.code == "reply_window_closed"
+    assert len(pigeons.carried) == 1
+    assert await state(opened, "m-2") == ("failed", "reply_window_closed")
+
+
+async def test_quota_counts_parts_since_the_customer_spoke(opened: Database, clock: StandingClock) -> None:
+    pigeons = Pigeons(Capabilities(text_limit=4, reply_quota=4))
+    delivery = make(pigeons, opened, clock)
+    clock.move(seconds=1)
+    await delivery.deliver(outgoing())
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        await delivery.deliver(outgoing("好", "m-2"))
+    assert refused.value.code == "reply_quota_used"
+    clock.move(seconds=1)
+    draft = Draft(id="in-2", role="customer", text="?", sent_at=clock())
+    await opened.write(lambda c: conversations.append(c, TENANT, CONVERSATION, draft))
+    await delivery.deliver(outgoing("好", "m-2"))
+    assert pigeons.carried[-1] == "好"
+    assert await state(opened, "m-2") == ("sent", None)
+
+
+async def test_reply_is_refused_when_its_channel_is_not_open(opened: Database, clock: StandingClock) -> None:
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        await make(Pigeons(Capabilities(text_limit=9)), opened, clock).deliver(outgoing(channel="fax"))
+    assert refused.value.code == "channel_closed"
+    assert await state(opened) == ("failed", "channel_closed")

@@ -25,7 +25,9 @@ _PATTERNS: dict[Script, re.Pattern[str]] = {
 
 
 def script_counts(text: str) -> Counter[Script]:
-    return Counter({script: found for script, pattern in _PATTERNS.items() if (found := len(pattern.findall(text)))})
+    return Counter(
+        {script: found for script, pattern in _PATTERNS.items() if (found := len(pattern.findall(text)))}
+    )
 
 
 def dominant_script(text: str) -> Script:

@@ -17,17 +17,32 @@ from alembic import command
 from foundation import errors
 from foundation.security import Vault
 from foundation.storage import migrations
-from foundation.storage.database import Database, Sealed, metadata
+from foundation.storage.database import Database, Sealed
 
 ROOT = Path(__file__).parent.parent.parent
 
+test_metadata = sa.MetaData()
+"""Apart from the product's, whose tables are compared with the revisions."""
+
 person_table = sa.Table(
     "database_test_person",
-    metadata,
+    test_metadata,
     sa.Column("tenant", sa.Text, nullable=False),
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", Sealed),
 )
+
+
+@pytest.fixture
+async def database(database: Database) -> Database:
+    await database.write(test_metadata.create_all)
+    return database
+
+
+@pytest.fixture
+async def either_database(either_database: Database) -> Database:
+    await either_database.write(test_metadata.create_all)
+    return either_database
 
 
 def insert(number: int, name: str | None = None) -> Callable[[sa.Connection], int]:
@@ -210,7 +225,7 @@ async def test_open_is_refused_when_another_process_owns_the_file_and_not_after_
     owner.kill()
     await owner.wait()
     await second.open()
-    await second.write(metadata.create_all)
+    await second.write(test_metadata.create_all)
     assert await second.read(count) == 0
     await second.close()
 
@@ -295,7 +310,7 @@ def rename(connection: sa.Connection, number: int) -> None:
 async def opened(url: str, vault: Vault) -> Database:
     database = Database(url, vault)
     await database.open()
-    await database.write(metadata.create_all)
+    await database.write(test_metadata.create_all)
     return database
 
 

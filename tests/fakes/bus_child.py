@@ -18,16 +18,16 @@ import sqlalchemy as sa
 from foundation.bus.contract import Bus, Outcome, Outgoing, Turn
 from foundation.clock import utc_now
 from foundation.events import ConversationReturned
-from foundation.storage.database import Database, metadata
+from foundation.storage.database import Database
 from foundation.telemetry import Metrics, configure
 from service.worker import Pace, Worker
-from tests.fakes.bus_machines import VAULT, entry, make_bus, reply
+from tests.fakes.bus_machines import VAULT, entry, make_bus, reply, test_metadata
 
 SLOTS = 8
 
 answered_table = sa.Table(
     "bus_child_answered",
-    metadata,
+    test_metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("tenant", sa.Text),
     sa.Column("lane", sa.Text),

@@ -23,6 +23,14 @@ VAULT = Vault(b"0123456789abcdef0123456789abcdef")
 DEMO = TenantId("demo")
 
 
+test_metadata = sa.MetaData()
+"""Apart from the product's, whose tables are compared with the revisions."""
+
+note_table = sa.Table(
+    "bus_test_note", test_metadata, sa.Column("tenant", sa.Text), sa.Column("text", sa.Text, primary_key=True)
+)
+
+
 class TickingClock:
     """The real time, which tests may push forward."""
 
@@ -103,6 +111,7 @@ async def running(
     database = Database(url, VAULT, queue_limit=queue_limit)
     await database.open()
     await database.write(metadata.create_all)
+    await database.write(test_metadata.create_all)
     machine = Machine(database, clock, lease_seconds)
     machine.bus = await machine.replica()
     try:
@@ -146,3 +155,12 @@ async def drain(bus: Bus) -> list[tuple[str, int]]:
             assert await bus.finish(turn, Outcome())
             done.append((turn.entry.lane, turn.seq))
     return done
+
+
+def note(text: str) -> Any:
+    """A write of the caller."""
+    return lambda connection, *_: connection.execute(sa.insert(note_table).values(tenant="demo", text=text))
+
+
+async def notes(machine: Machine) -> list[str]:
+    return [row.text for row in await machine.rows(note_table, note_table.c.text)]

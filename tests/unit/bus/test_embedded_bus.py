@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from foundation import errors
 from foundation.bus.contract import Outcome
 from foundation.bus.records import inbox_table, lane_table
 from foundation.events import ConversationReturned
@@ -41,7 +42,7 @@ async def test_payloads_stay_in_the_file_when_the_backlog_is_long(machine: Machi
     """[15] Only names of lanes are in memory, and what is taken."""
     backlog = 20_000
     moment = 1_000_000
-    payload = ConversationReturned(tenant=DEMO, conversation_id=ConversationId("x")).model_dump_json()
+    payload = ConversationReturned(tenant=DEMO, conversation_id=ConversationId("backlog")).model_dump_json()
 
     def fill(connection: sa.Connection) -> None:
         lanes = [
@@ -62,11 +63,18 @@ async def test_payloads_stay_in_the_file_when_the_backlog_is_long(machine: Machi
     await machine.database.write(fill)
     await machine.crash()
     gc.collect()
-    assert sum(isinstance(thing, ConversationReturned) for thing in gc.get_objects()) == 0
+    assert in_memory("backlog") == 0
     turns = await machine.bus.take(16)
     assert len(turns) == 16
-    assert sum(isinstance(thing, ConversationReturned) for thing in gc.get_objects()) == 16
+    assert in_memory("backlog") == 16
     assert (await machine.bus.depth()).waiting == backlog - 16
+
+
+def in_memory(conversation: str) -> int:
+    return sum(
+        isinstance(thing, ConversationReturned) and thing.conversation_id == conversation
+        for thing in gc.get_objects()
+    )
 
 
 async def test_turns_are_free_again_when_the_taker_was_cancelled(machine: Machine) -> None:
@@ -106,7 +114,6 @@ async def test_nothing_personal_is_readable_in_the_file(machine: Machine, tmp_pa
 
 async def test_acceptance_resumes_when_a_full_disk_has_space_again(machine: Machine) -> None:
     """[12] Nothing is half accepted meanwhile."""
-    from foundation import errors
 
     def limit(connection: sa.Connection, pages: int) -> int:
         return int(connection.exec_driver_sql(f"PRAGMA max_page_count={pages}").scalar_one())

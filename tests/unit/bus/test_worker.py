@@ -18,7 +18,7 @@ from foundation.bus.records import inbox_table
 from foundation.events import ConversationReturned, ReplyFailed
 from foundation.telemetry import Metrics
 from service.worker import Handler, Pace, Worker
-from tests.fakes.bus_machines import DEMO, Machine, TickingClock, entry, reply, running, take_one
+from tests.fakes.bus_machines import DEMO, Machine, TickingClock, entry, reply, running
 
 QUICK = Pace(backoff_seconds=0.002, reply_attempts=8)
 LEASE_SECONDS = 1.2
@@ -380,16 +380,6 @@ async def test_every_entry_is_worked_once_and_in_order_when_two_workers_share_th
         assert texts == [f"m{number}" for number in range(each)]
     assert desk.delivered.empty()
     assert desk.worked.qsize() == lanes * each
-
-
-async def test_stop_is_harmless_when_the_worker_never_started(machine: Machine) -> None:
-    desk = Desk()
-    worker = Worker(
-        machine.bus, desk.handlers, deliver=desk.deliver, on_buried=desk.on_buried, metrics=desk.metrics
-    )
-    await worker.stop()
-    await machine.bus.accept(entry("m1"))
-    assert (await take_one(machine.bus)).attempt == 1
 
 
 def test_pause_grows_to_its_cap_and_never_undercuts_what_the_other_side_named() -> None:

@@ -1,0 +1,248 @@
+"""Fourth node: does what the plan says, and decides what there is to say. The only node with effects.
+
+Here stands the fence of the tool loop: whatever a tool raises becomes a sentence for the customer and a handoff, never
+an error page. A form's question is always the last thing said, whatever else a message brought up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from langgraph.runtime import Runtime
+
+from agent.context import AgentContext
+from agent.state import ANSWER, Approval, Dialogue, Part, TurnState
+from agent.tools import conduct, forms
+from agent.tools.contract import Heard, Tool
+from foundation import errors
+
+TURN_SECONDS = 25.0
+"""All calls of one turn together; each call has its own, shorter limit."""
+PARKED = 2
+"""Forms that wait for another one to end; the oldest is forgotten."""
+LONG_TEXT = 2_000
+"""Characters that are read; understanding stops at as many, and the customer is told."""
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+async def act(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
+    context = runtime.context
+    if state.get("decision") is not None:
+        return await _decided(state, context)
+    plan, dialogue = state["plan"], state["dialogue"]
+    match plan["route"]:
+        case "task":
+            changes = await _task(state, context)
+        case "answer":
+            changes = {"parts": [_part(ANSWER), *_open_question(dialogue)]}
+        case "repeat":
+            changes = {"parts": [_part("repeat", text=_last_said(state)), *_open_question(dialogue)]}
+        case "hand_over":
+            changes = {"parts": [], "handoff": plan["reason"]}
+        case "small_talk" | "notice":
+            again = _open_question(dialogue) if plan["ask_again"] else []
+            changes = {"parts": [_part(plan["reply"], **_notice_values(state)), *again]}
+        case _:
+            changes = {"parts": []}
+    lead = [_part("signed_in")] if state["cause"] == "proof" else []
+    if len(state["message"]["text"]) > LONG_TEXT:
+        lead.append(_part("long_text"))
+    return {**changes, "parts": [*lead, *changes["parts"]]}
+
+
+async def _task(state: TurnState, context: AgentContext) -> dict[str, Any]:
+    plan = state["plan"]
+    tool = context.services.tools[plan["tool"]]
+    dialogue, said = _make_room(state["dialogue"], plan)
+    if tool.proof > context.proof:
+        return await _ask_to_sign_in(state, context, dialogue=dialogue, said=said)
+    if _asks_about_decision(state, context):
+        return {"parts": [*said, _waiting(tool, dialogue), *_open_question(dialogue)], "dialogue": dialogue}
+    form = dialogue.get("form") or forms.begin(tool.name, intent=str(state["understood"]["intent"] or ""))
+    words = context.services.words
+    for_tool = context.for_tool(tool.name, state["language"], intent=form["intent"])
+
+    async def work() -> conduct.Conducted:
+        return await conduct.conduct(tool, form, Heard.of(state["heard"]), words=words, context=for_tool)
+
+    done, fault = await _fenced(tool, work)
+    if done is None:
+        if fault == "sign_in":
+            return await _ask_to_sign_in(state, context, dialogue=dialogue, said=said)
+        return _tool_down(tool, {**dialogue, "form": form})
+    return _told(state, context, tool=tool, done=done, dialogue=dialogue, said=said)
+
+
+def _told(
+    state: TurnState, context: AgentContext, *, tool: Tool, done: conduct.Conducted, dialogue: Dialogue, said: list[Part],
+) -> dict[str, Any]:  # fmt: skip
+    parts = [*said, *(_from_question(question) for question in done.parts)]
+    changes: dict[str, Any] = {"tools": [_used(tool, done)], "facts": _facts(parts)}
+    after: Dialogue = {**dialogue, "form": done.form, "misunderstood": 0}
+    order_no = _order_of(done)
+    if order_no:
+        after["last_order"] = order_no
+    if done.end == "open" and any(
+        one["order_no"] == order_no for one in after.get("approvals", []) if order_no
+    ):
+        return {**changes, "parts": [*said, _waiting(tool, after)], "dialogue": {**after, "form": None}}
+    if state["plan"]["also_answer"]:
+        parts.insert(len(parts) - 1 if done.end == "open" else len(parts), _part(ANSWER))
+    if done.end == "gave_up":
+        return {**changes, "parts": parts, "dialogue": after, "handoff": "form_misses"}
+    if done.end == "approval":
+        approval = _approval(context, tool, done)
+        after["form"] = None
+        waiting = {"id": approval["id"], "tool": tool.name, "order_no": approval["order_no"]}
+        after["approvals"] = [*after.get("approvals", []), waiting]
+        parts.append(_part("approval_asked", tool=tool.name, reason=approval["reason"]))
+        changes["approval"] = approval
+    if tool.name == "human" and done.end == "done":
+        return {**changes, "parts": [], "dialogue": {**after, "form": None}, "handoff": "wants_human"}
+    if after.get("form") is None:
+        after, resumed = _resume(after)
+        parts += resumed
+    return {**changes, "parts": parts, "dialogue": after}
+
+
+def _asks_about_decision(state: TurnState, context: AgentContext) -> bool:
+    """ "What about my request?" while a person still decides is no new request."""
+    waiting = [one for one in state["dialogue"].get("approvals", []) if one["tool"] == state["plan"]["tool"]]
+    return bool(waiting) and bool(context.services.words.decision.search(state["heard"]["plain"]))
+
+
+def _waiting(tool: Tool, dialogue: Dialogue) -> Part:
+    orders = [one["order_no"] for one in dialogue.get("approvals", []) if one["tool"] == tool.name]
+    return _part("approval_waiting", tool=tool.name, orders=orders)
+
+
+async def _decided(state: TurnState, context: AgentContext) -> dict[str, Any]:
+    """A person has decided about the request that this turn, or an earlier run of it, had suspended."""
+    approval, decision = state["approval"], state["decision"]
+    assert approval is not None
+    assert decision is not None
+    tool = context.services.tools[approval["tool"]]
+    if not decision["approved"]:
+        part = _part("approval_refused", tool=tool.name, order_no=approval["order_no"], note=decision["note"])
+        return {"parts": [part], "handoff": "", "facts": [], "tools": []}
+    for_tool = context.for_tool(tool.name, state["language"], approved_by=decision["by"])
+    result, _fault = await _fenced(tool, lambda: conduct.finish_approved(tool, approval["values"], for_tool))
+    if result is None:
+        return _tool_down(tool, state["dialogue"])
+    parts = [_part("approval_granted", tool=tool.name)] if result.ok else []
+    parts.append(_part(result.reply, **result.data))
+    used = {"name": tool.name, "ok": result.ok, "code": result.code}
+    return {"parts": parts, "tools": [used], "facts": _facts(parts), "handoff": ""}
+
+
+async def _fenced(tool: Tool, work: Callable[[], Awaitable[T]]) -> tuple[T | None, str]:
+    """The result, or None and what to tell: "sign_in" or the code of the fault."""
+    try:
+        async with asyncio.timeout(TURN_SECONDS):
+            return await work(), ""
+    except errors.NotPermitted:
+        return None, "sign_in"
+    except errors.ServiceError as error:
+        _log.warning("a tool is not available", tool=tool.name, code=error.code)
+        return None, error.code
+    except Exception:  # the fence of the tool loop: a bug in a tool must not silence the conversation
+        _log.exception("a tool broke", tool=tool.name)
+        return None, "tool_fault"
+
+
+def _tool_down(tool: Tool, dialogue: Dialogue) -> dict[str, Any]:
+    return {
+        "parts": [_part("tool_down", tool=tool.name)],
+        "tools": [{"name": tool.name, "ok": False, "code": "down"}],
+        "dialogue": dialogue,
+        "handoff": "tool_down",
+        "facts": [],
+    }
+
+
+async def _ask_to_sign_in(
+    state: TurnState, context: AgentContext, *, dialogue: Dialogue, said: list[Part]
+) -> dict[str, Any]:
+    """Shows and confirms nothing; what was asked goes on by itself after the proof."""
+    link = context.services.sign_in_link
+    address = await link(context.tenant, context.conversation_id) if link else ""
+    part = _part("sign_in", tool=state["plan"]["tool"], link=address)
+    extra = [_part(ANSWER)] if state["plan"]["also_answer"] else []
+    after: Dialogue = {**dialogue, "pending": {"text": state["message"]["text"]}, "misunderstood": 0}
+    return {"parts": [*said, *extra, part], "dialogue": after}
+
+
+def _make_room(dialogue: Dialogue, plan: dict[str, Any]) -> tuple[Dialogue, list[Part]]:
+    form = dialogue.get("form")
+    if not form or form["tool"] == plan["tool"]:
+        return dialogue, []
+    if plan["drop_form"]:
+        return {**dialogue, "form": None}, [_part("form_cancelled", tool=form["tool"])]
+    parked = [other for other in dialogue.get("parked", []) if other["tool"] != plan["tool"]]
+    before = next((other for other in dialogue.get("parked", []) if other["tool"] == plan["tool"]), None)
+    return {**dialogue, "form": before, "parked": [*parked, form][-PARKED:]}, []
+
+
+def _resume(dialogue: Dialogue) -> tuple[Dialogue, list[Part]]:
+    """Back to the task that was left for this one, if there is one."""
+    parked = dialogue.get("parked") or []
+    if not parked:
+        return dialogue, []
+    after: Dialogue = {**dialogue, "form": parked[-1], "parked": parked[:-1]}
+    return after, _open_question(after)
+
+
+def _open_question(dialogue: Dialogue) -> list[Part]:
+    form = dialogue.get("form")
+    if not form or not form["question"]:
+        return []
+    return [_part("back_to_form", tool=form["tool"]), _from_question(form["question"])]
+
+
+def _approval(context: AgentContext, tool: Tool, done: conduct.Conducted) -> Approval:
+    assert done.form is not None
+    return Approval(
+        id=f"{context.conversation_id}-{context.key}",
+        tool=tool.name,
+        values=dict(done.form["values"]),
+        reason=done.form["needs_approval"],
+        amount=done.form["amount"],
+        order_no=_order_of(done),
+    )
+
+
+def _order_of(done: conduct.Conducted) -> str:
+    if done.result is not None and done.result.order_no:
+        return done.result.order_no
+    return str(done.form["values"].get("order_no", "")) if done.form is not None else ""
+
+
+def _used(tool: Tool, done: conduct.Conducted) -> dict[str, Any]:
+    result = done.result
+    return {"name": tool.name, "ok": result is None or result.ok, "code": result.code if result else done.end}
+
+
+def _facts(parts: list[Part]) -> list[str]:
+    """What tools have said in this turn: the other source of the guard."""
+    return [str(value) for part in parts for value in part["values"].values() if value]
+
+
+def _notice_values(state: TurnState) -> dict[str, Any]:
+    return {"kind": state["message"]["kind"]} if state["plan"]["reply"] == "unreadable_kind" else {}
+
+
+def _last_said(state: TurnState) -> str:
+    return next((line["text"] for line in reversed(state["recent"]) if line["role"] != "customer"), "")
+
+
+def _from_question(question: Any) -> Part:
+    return Part(reply=question["reply"], values=question["values"], options=question["options"])
+
+
+def _part(reply: str, **values: Any) -> Part:
+    return Part(reply=reply, values=values, options=[])

@@ -1,0 +1,37 @@
+"""What a person who takes over should know, as plain facts for the reply file `handoff_summary`. Pure.
+
+What they want, in their own last words; what was tried; the order; the mood; the form that is still open.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.state import TurnState
+
+LAST_WORDS = 3
+WORDS_LENGTH = 160
+
+
+def facts(state: TurnState) -> dict[str, Any]:
+    dialogue, understood = state["dialogue"], state["understood"]
+    form = dialogue.get("form") or {}
+    said = [line["text"] for line in state["recent"] if line["role"] == "customer"] + [
+        state["message"]["text"]
+    ]
+    return {
+        "reason": state["handoff"],
+        "intent": understood["intent"] or "",
+        "last_words": [text[:WORDS_LENGTH] for text in said if text.strip()][-LAST_WORDS:],
+        "tools": [f"{tool['name']}: {tool['code']}" for tool in state.get("tools", [])],
+        "articles": [citation["title"] for citation in state["reply"]["citations"]],
+        "order_no": str((form.get("values") or {}).get("order_no") or dialogue.get("last_order", "")),
+        "emotion": understood["emotion"]["label"],
+        "form": form.get("tool", ""),
+        "form_values": {name: _readable(value) for name, value in (form.get("values") or {}).items()},
+        "approvals": [waiting["order_no"] for waiting in dialogue.get("approvals", [])],
+    }
+
+
+def _readable(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,179 @@
+"""The desk's page: who waits on the left, the conversation in the middle, the whole person on the right.
+
+Called by `console.pages`. The page reads again when the process signals a change, and every two seconds besides,
+because another process may have changed something. What did not change is not drawn again.
+"""
+
+from __future__ import annotations
+
+from nicegui import events, ui
+
+from foundation.live import EVERYTHING, Hub, Signal
+from foundation.messages import ConversationId
+from operations.console import frame
+from operations.console.reading import DeskReading, Row, caller
+from operations.console.side_panel import SidePanel
+from operations.console.talk import Talk
+from operations.desk import Desk
+
+POLL_SECONDS = 2.0
+LONG_WAIT_SECONDS = 300
+_GROUPS = (("queue", "desk.queue"), ("human", "desk.mine"), ("bot", "desk.bot"))
+_KEYS = (
+    ("j / k", "next"),
+    ("t", "take"),
+    ("g", "give"),
+    ("r", "reply"),
+    ("Ctrl + Enter", "send"),
+    ("?", "help"),
+)
+
+Shown = tuple[Row, bool, str, bool]
+"""A row, whether it is the chosen one, since when, and whether that is long."""
+
+
+class DeskPage:
+    def __init__(self, visit: frame.Visit, desk: Desk, reading: DeskReading, hub: Hub) -> None:
+        self._visit = visit
+        self._words = visit.words
+        self._reading = reading
+        self._hub = hub
+        self._rows: list[Row] = []
+        self._chosen: ConversationId | None = None
+        self._talk = Talk(visit, desk, on_changed=self._look, on_pane=self._turn_to)
+        self._side = SidePanel(visit, desk)
+        self._help: ui.dialog | None = None
+
+    async def draw(self) -> None:
+        frame.draw(self._visit, "desk")
+        with ui.element("main").classes("grid-desk") as self._grid:
+            with ui.element("nav").classes("pane pane-left"):
+                self._groups = {holder: self._draw_group(title, holder) for holder, title in _GROUPS}
+            with ui.element("div").classes("talk"):
+                self._talk.draw()
+            with ui.element("aside").classes("pane pane-right"):
+                self._side.draw(on_back=lambda: self._turn_to("talk"))
+        self._turn_to("list")
+        # A button that was just clicked keeps the focus, and must not swallow the shortcuts.
+        ui.keyboard(self._key, ignore=["input", "select", "textarea"])
+        await self._refresh(set())
+        frame.listen(
+            self._visit, self._hub, [EVERYTHING], self._refresh, poll_seconds=POLL_SECONDS, on_signal=self._notice
+        )  # fmt: skip
+
+    def _draw_group(self, title: str, holder: str) -> tuple[ui.element, frame.Keyed[Shown], ui.label]:
+        head = ui.element("div")
+        rows = frame.Keyed[Shown](ui.element("div"), self._draw_row)
+        nothing = "desk.empty_queue" if holder == "queue" else "desk.empty_list"
+        quiet = ui.label(self._words(nothing)).classes("quiet nothing")
+        with head:
+            frame.section(self._words(title), 0)
+        return head, rows, quiet
+
+    async def _look(self) -> None:
+        await self._refresh(set())
+
+    async def _refresh(self, topics: set[str]) -> None:
+        """`topics`: where something changed; empty: anywhere."""
+        rows = await self._reading.rows(self._visit.member.tenant)
+        if self._chosen is not None and (not topics or self._chosen in topics):
+            view = await self._reading.view(self._visit.member.tenant, self._chosen)
+            if view.conversation.id == self._chosen:  # another one may have been chosen meanwhile
+                self._talk.show(view)
+                self._side.show(view)
+        self._rows = rows
+        self._draw_list()
+
+    def _draw_list(self) -> None:
+        now = self._reading.now()
+        for holder, title in _GROUPS:
+            head, keyed, quiet = self._groups[holder]
+            rows = [row for row in self._rows if row.conversation.holder == holder]
+            head.clear()
+            with head:
+                frame.section(self._words(title), len(rows), hot=holder == "queue")
+            quiet.set_visibility(not rows)
+            shown: list[tuple[str, Shown]] = []
+            for row in rows:
+                since = row.conversation.waiting_since or row.conversation.updated_at
+                is_long = holder == "queue" and (now - since).total_seconds() > LONG_WAIT_SECONDS
+                is_chosen = row.conversation.id == self._chosen
+                value = (row, is_chosen, frame.ago(self._words, since, now), is_long)
+                shown.append((row.conversation.id, value))
+            keyed.show(shown)
+
+    def _draw_row(self, _key: str, shown: Shown) -> None:
+        row, is_chosen, since, is_long = shown
+        conversation = row.conversation
+        item = ui.element("button").classes("item on" if is_chosen else "item")
+        item.on("click", frame.attempt(self._visit, self._choose, conversation.id))
+        with item.mark(f"row-{conversation.id}"):
+            with ui.element("div").classes("item-top"):
+                ui.label(caller(self._words, row.name, conversation.id)).classes("item-name").props(
+                    "dir=auto"
+                )
+                ui.label(since).classes("item-time long" if is_long else "item-time")
+            ui.label(row.last_text).classes("item-line").props("dir=auto")
+            with ui.element("div").classes("row"):
+                frame.badge(row.channel_title(self._words.language), "accent")
+                if conversation.handoff_reason:
+                    frame.badge(self._words.reason(conversation.handoff_reason), "warn")
+                if row.approvals:
+                    frame.badge(self._words("desk.approval"), "bad")
+                if row.holder_name:
+                    is_mine = conversation.held_by == self._visit.member.id
+                    frame.badge(
+                        self._words("desk.me") if is_mine else row.holder_name, "good" if is_mine else ""
+                    )
+
+    async def _choose(self, conversation_id: ConversationId) -> None:
+        self._chosen = conversation_id
+        self._talk.open(conversation_id)
+        self._turn_to("talk")
+        await self._refresh(set())
+
+    def _turn_to(self, pane: str) -> None:
+        """Narrow screens show one pane at a time."""
+        self._grid.props(f"data-pane={pane}")
+
+    def _notice(self, signal: Signal) -> None:
+        if signal.kind == "typing" and signal.topic == self._chosen and signal.who == "customer":
+            self._talk.show_typing()
+
+    async def _key(self, event: events.KeyEventArguments) -> None:
+        modifiers = event.modifiers
+        if not event.action.keydown or modifiers.ctrl or modifiers.meta or modifiers.alt:
+            return
+        key = event.key.name
+        if key in ("j", "k"):
+            await self._step(1 if key == "j" else -1)
+        elif key == "t":
+            await frame.attempt(self._visit, self._talk.take)()
+        elif key == "g":
+            await frame.attempt(self._visit, self._talk.give_back)()
+        elif key == "r":
+            self._talk.focus()
+        elif key == "?":
+            self._show_keys()
+
+    async def _step(self, by: int) -> None:
+        order = [
+            row.conversation.id
+            for holder, _ in _GROUPS
+            for row in self._rows
+            if row.conversation.holder == holder
+        ]
+        if order:
+            at = order.index(self._chosen) + by if self._chosen in order else 0
+            await frame.attempt(self._visit, self._choose, order[at % len(order)])()
+            ui.run_javascript("document.querySelector('.item.on')?.scrollIntoView({block: 'nearest'})")
+
+    def _show_keys(self) -> None:
+        if self._help is None:
+            with ui.dialog() as self._help, ui.card().classes("h-dialog"):
+                ui.label(self._words("keys.title")).classes("work-title")
+                with ui.element("div").classes("keys"):
+                    for key, name in _KEYS:
+                        ui.label(key).classes("kbd")
+                        ui.label(self._words(f"keys.{name}"))
+        self._help.open()

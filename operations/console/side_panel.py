@@ -1,0 +1,220 @@
+"""The right side of the desk: who this is, what they have, how they feel, and what the bot did and why.
+
+Drawn by `console.desk`; shows a `View` and reads nothing itself. Each section is drawn again only when it changed, so a
+note that is being written survives the customer's next message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nicegui import ui
+
+from agent.records import ApprovalRow, TurnRow
+from customers.directory import Proof
+from foundation.messages import ConversationId
+from operations.console import frame
+from operations.console.reading import Orders, View, caller
+from operations.desk import Desk, Note
+
+TURNS_SHOWN = 8
+_ORDER_TONES = {"delivered": "good", "completed": "good", "exception": "bad", "lost": "bad"}
+_GREY_ORDERS = frozenset({"cancelled", "refunded", "returned"})
+_EMOTION_TONES = {"angry": "bad", "disappointed": "warn", "anxious": "warn", "happy": "good"}
+_PROOFS = {
+    Proof.ACCOUNT: ("desk.proven", "good"),
+    Proof.CHANNEL: ("desk.channel_only", "warn"),
+    Proof.ANONYMOUS: ("desk.not_proven", "warn"),
+}
+_CURVE_WIDTH, _CURVE_HEIGHT = 288, 64
+
+
+class SidePanel:
+    def __init__(self, visit: frame.Visit, desk: Desk) -> None:
+        self._visit = visit
+        self._words = visit.words
+        self._desk = desk
+        self._note_drafts: dict[str, str] = {}
+
+    def draw(self, *, on_back: Callable[[], None]) -> None:
+        frame.icon("arrow_back", self._words("desk.back"), on_back).classes("middle-only")
+        self._sections = frame.Keyed[object](ui.element("div").classes("sections"), self._draw_section)
+
+    def show(self, view: View) -> None:
+        items: list[tuple[str, object]] = [(f"approval {one.id}", one) for one in view.approvals]
+        items.append(("person", (view.name, view.conversation.id, view.person, view.conversation.language)))
+        if view.conversation.handoff_summary:
+            items.append(("summary", view.conversation.handoff_summary))
+        if len(view.turns) > 1:
+            items.append(("emotion", [(turn.valence, turn.emotion) for turn in view.turns]))
+        items += [
+            ("orders", view.orders),
+            ("notes", view.notes),
+            ("note box", view.conversation.id),
+            ("turns", view.turns[-TURNS_SHOWN:]),
+        ]
+        self._sections.show(items)
+
+    def _draw_section(self, key: str, value: object) -> None:
+        match key, value:
+            case _, ApprovalRow():
+                self._draw_approval(value)
+            case "person", (name, conversation_id, person, language):
+                proof = person.proof if person else Proof.ANONYMOUS
+                account = person.account if person else None
+                self._draw_person(caller(self._words, name, conversation_id), proof, account or "", language)
+            case "summary", str():
+                frame.section(self._words("desk.summary"))
+                ui.label(value).classes("card pre").props("dir=auto")
+            case "emotion", list():
+                self._draw_emotion(value)
+            case "orders", Orders():
+                self._draw_orders(value)
+            case "notes", tuple():
+                self._draw_notes(value)
+            case "note box", str():
+                self._draw_note_box(ConversationId(value))
+            case "turns", tuple():
+                self._draw_turns(value)
+
+    def _draw_approval(self, approval: ApprovalRow) -> None:
+        words = self._words
+
+        async def decide(approved: bool) -> None:
+            await self._desk.decide(
+                self._visit.member, approval.id, approved=approved, reason=str(reason.value or "")
+            )
+            ui.notify(words("desk.decided"), type="positive", position="top")
+
+        with ui.element("div").classes("card call").mark(f"approval-{approval.id}"):
+            ui.label(words("desk.approval")).classes("card-title")
+            amount = f"¥ {approval.amount}" if approval.amount else ""
+            facts = (words.tool(approval.tool), approval.order_no, amount)
+            ui.label(" · ".join(fact for fact in facts if fact))
+            ui.label(words.reason(approval.reason)).classes("quiet")
+            if not self._visit.member.may("desk.approve"):
+                ui.label(words("desk.approval_others")).classes("quiet")
+                return
+            reason = ui.input(placeholder=words("desk.approval_reason")).props("dense outlined")
+            reason.classes("dark-input w-full").mark("approval-reason")
+            with ui.element("div").classes("row gap"):
+                for approved, key in ((True, "desk.approve"), (False, "desk.decline")):
+                    frame.button(self._visit, words(key), "", decide, approved, soft=not approved).mark(key)
+
+    def _draw_person(self, name: str, proof: Proof, account: str, language: str) -> None:
+        frame.section(self._words("desk.customer"))
+        with ui.element("div").classes("card"):
+            ui.label(name).classes("card-title").props("dir=auto")
+            with ui.element("div").classes("row gap"):
+                key, tone = _PROOFS[proof]
+                frame.badge(self._words(key), tone)
+                if account and account != name:
+                    frame.badge(account)
+                frame.badge(self._words.spoken(language))
+
+    def _draw_emotion(self, curve: Sequence[tuple[float, str]]) -> None:
+        """Valence over the conversation, from -1 (furious, at the bottom) to 1 (delighted)."""
+        _, last = curve[-1]
+        frame.section(self._words("desk.emotion"))
+        with ui.element("div").classes("card"):
+            with ui.element("div").classes("row between"):
+                ui.label(self._words("desk.emotion_now")).classes("quiet")
+                frame.badge(self._words.emotion(last), _EMOTION_TONES.get(last, ""))
+            ui.html(_curve([valence for valence, _ in curve]), sanitize=False)
+
+    def _draw_orders(self, orders: Orders) -> None:
+        words = self._words
+        frame.section(words("desk.orders"), len(orders.orders) or None)
+        if orders.state != "shown" or not orders.orders:
+            key = {"locked": "desk.orders_locked", "down": "desk.orders_down", "shown": "desk.orders_none"}
+            ui.label(words(key[orders.state])).classes("quiet")
+        name = "name_zh" if words.language == "zh" else "name_en"
+        for order in orders.orders:
+            state = str(order.get("state", ""))
+            with ui.element("div").classes("card"):
+                with ui.element("div").classes("row between"):
+                    ui.label(str(order.get("order_no", ""))).classes("card-title")
+                    tone = "" if state in _GREY_ORDERS else _ORDER_TONES.get(state, "accent")
+                    frame.badge(words.order_state(state), tone)
+                items = [str(item.get(name, "")) for item in order.get("items", ())]
+                ui.label(("、" if words.language == "zh" else ", ").join(items)).classes("quiet")
+                with ui.element("div").classes("row between"):
+                    ui.label(f"¥ {order.get('total', '')}")
+                    ui.label(str(order.get("placed_at") or "")[:10]).classes("quiet")
+
+    def _draw_notes(self, notes: Sequence[Note]) -> None:
+        frame.section(self._words("desk.note"), len(notes) or None)
+        if not notes:
+            ui.label(self._words("desk.notes_empty")).classes("quiet")
+        for note in notes:
+            with ui.element("div").classes("card note"):
+                ui.label(note.text).classes("pre").props("dir=auto")
+                ui.label(f"{note.author} · {note.moment.astimezone():%m-%d %H:%M}").classes("quiet small")
+
+    def _draw_note_box(self, conversation_id: ConversationId) -> None:
+        if not self._visit.member.may("desk.reply"):
+            return
+
+        async def keep() -> None:
+            text = str(box.value or "").strip()
+            if text:
+                await self._desk.note(self._visit.member, conversation_id, text)
+                box.set_value("")
+
+        def remember() -> None:
+            self._note_drafts[conversation_id] = str(box.value or "")
+
+        box = ui.input(
+            placeholder=self._words("desk.note_here"), value=self._note_drafts.get(conversation_id, ""),
+            on_change=remember,
+        )  # fmt: skip
+        box.props("dense outlined").classes("dark-input w-full").mark("note")
+        box.on("keydown.enter", frame.attempt(self._visit, keep))
+
+    def _draw_turns(self, turns: Sequence[TurnRow]) -> None:
+        frame.section(self._words("desk.turns"))
+        if not turns:
+            ui.label(self._words("desk.turns_empty")).classes("quiet")
+        for turn in reversed(turns):
+            with ui.element("div").classes("card turn"):
+                self._draw_turn(turn)
+
+    def _draw_turn(self, turn: TurnRow) -> None:
+        words = self._words
+        with ui.element("div").classes("row between"):
+            ui.label(words.intent(turn.intent or turn.status)).classes("card-title")
+            ui.label(f"{turn.confidence:.0%}").classes("quiet")
+        with ui.element("div").classes("row"):
+            frame.badge(words.rung(turn.rung), "accent")
+            frame.badge(words.emotion(turn.emotion), _EMOTION_TONES.get(turn.emotion, ""))
+            if turn.handoff_reason:
+                frame.badge(words.reason(turn.handoff_reason), "warn")
+            for part in turn.degraded:
+                frame.badge(words("desk.degraded", part=part), "bad")
+        tools = ", ".join(f"{words.tool(tool['name'])} {'✓' if tool['ok'] else '✗'}" for tool in turn.tools)
+        sources = ", ".join(f"{one['title']} v{one['version']}" for one in turn.citations)
+        for key, text in (("desk.tools", tools), ("desk.sources", sources)):
+            if text:
+                ui.label(words("desk.fact", name=words(key), value=text)).classes("quiet")
+        parts = " · ".join(f"{name} {spent:.0f}" for name, spent in turn.milliseconds.items())
+        foot = f"{turn.model or words('desk.no_model')} · {turn.total_milliseconds:.0f} ms"
+        ui.label(foot).classes("quiet small").tooltip(parts)
+
+
+def _curve(valences: Sequence[float]) -> str:
+    """Our own few lines of SVG, of numbers only: it follows the theme's colours and costs no chart library."""
+    step = (_CURVE_WIDTH - 12) / (len(valences) - 1)
+    middle = _CURVE_HEIGHT / 2
+    points = [
+        (6 + step * at, middle - max(-1.0, min(1.0, valence)) * (middle - 7))
+        for at, valence in enumerate(valences)
+    ]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="{"low" if y > middle + 6 else "high"}"/>'
+        for x, y in points
+    )
+    return (
+        f'<svg class="curve" viewBox="0 0 {_CURVE_WIDTH} {_CURVE_HEIGHT}" role="img">'
+        f'<line x1="0" x2="{_CURVE_WIDTH}" y1="{middle}" y2="{middle}"/><polyline points="{line}"/>{dots}</svg>'
+    )

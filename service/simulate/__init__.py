@@ -1,0 +1,1 @@
+"""Plays a channel's platform against a running server, for trying a channel without an account there."""

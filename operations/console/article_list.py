@@ -1,6 +1,6 @@
 """The list of articles beside the editor: search, badges, what is chosen, what was written and not saved.
 
-Drawn by `knowledge`. It is drawn again only when something in it changed, so that it does not flicker under a reader.
+Drawn by `knowledge`. Only rows that changed are drawn again, so that it does not flicker under a reader.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from retrieval.versions import Summary
 
 Place = tuple[str, str]
 """An article's id and its language."""
+
+Shown = tuple[Summary, bool, bool]
+"""A row, whether it is the chosen one, whether it has a text that was not saved."""
 
 
 class ArticleList:
@@ -48,7 +51,9 @@ class ArticleList:
                 "search"
             )
             frame.icon("add", self._words("knowledge.new"), self._on_new)
-        self._place = ui.element("div")
+        self._head = ui.element("div")
+        self._nothing = ui.label().classes("quiet nothing")
+        self._keyed = frame.Keyed[Shown](ui.element("div"), self._draw_row)
 
     def find(self, place: Place | None) -> Summary | None:
         """As the catalogue stood at the last refresh."""
@@ -62,15 +67,18 @@ class ArticleList:
         if listed == self._listed:
             return False
         self._listed = listed
-        self._place.clear()
-        with self._place:
+        self._head.clear()
+        with self._head:
             frame.section(self._words("nav.knowledge"), len(shown))
-            if not shown:
-                key = "knowledge.not_found" if self._rows else "knowledge.empty"
-                ui.label(self._words(key)).classes("quiet")
-            for row in shown:
-                place = (row.id, row.language)
-                self._draw_row(row, is_chosen=place == chosen, is_unsaved=place in unsaved)
+        self._nothing.set_text(self._words("knowledge.not_found" if self._rows else "knowledge.empty"))
+        self._nothing.set_visibility(not shown)
+        self._keyed.show(
+            [
+                (f"{row.language} {row.id}", (row, place == chosen, place in unsaved))
+                for row in shown
+                for place in ((row.id, row.language),)
+            ]
+        )
         return True
 
     async def _matching(self, wanted: str) -> list[Summary]:
@@ -89,12 +97,13 @@ class ArticleList:
 
         return [row for row in self._rows if matches(row)]
 
-    def _draw_row(self, row: Summary, *, is_chosen: bool, is_unsaved: bool) -> None:
+    def _draw_row(self, _key: str, shown: Shown) -> None:
+        row, is_chosen, is_unsaved = shown
         choose = frame.attempt(self._visit, self._on_choose, (row.id, row.language))
         item = ui.element("button").classes("item on" if is_chosen else "item").on("click", choose)
         with item.mark(f"article-{row.language}-{row.id}"):
             with ui.element("div").classes("item-top"):
-                ui.label(row.title)
+                ui.label(row.title).classes("item-name").props("dir=auto")
             with ui.element("div").classes("row"):
                 draw_badges(self._words, row)
                 if is_unsaved:

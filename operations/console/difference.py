@@ -99,24 +99,17 @@ def _draw_past(visit: frame.Visit, one: Past, history: History) -> None:
         if one.note:
             ui.label(one.note).classes("quiet")
         ui.space()
-        compare = ui.button(words("version.compare"), icon="difference").mark(f"compare-{one.version}")
-        compare.props("flat no-caps dense padding='4px 10px'").classes("btn-soft")
+
+        async def toggle() -> None:
+            if below.default_slot.children:
+                below.clear()
+                return
+            lines = await history.compare(one.version)
+            with below:
+                frame.show_diff(lines, words("knowledge.same"))
+
+        frame.button(visit, words("version.compare"), "difference", toggle).mark(f"compare-{one.version}")
         if history.roll_back is not None and one.state not in ("live", "draft"):
-            ui.button(
-                words("knowledge.rollback"),
-                icon="restore",
-                on_click=frame.attempt(visit, history.roll_back, one.version),
-            ).props("flat no-caps dense padding='4px 10px'").classes("btn-soft").mark(
-                f"rollback-{one.version}"
-            )
+            text, action = words("knowledge.rollback"), history.roll_back
+            frame.button(visit, text, "restore", action, one.version).mark(f"rollback-{one.version}")
     below = ui.element("div")
-
-    async def toggle() -> None:
-        if below.default_slot.children:
-            below.clear()
-            return
-        lines = await history.compare(one.version)
-        with below:
-            frame.show_diff(lines, words("knowledge.same"))
-
-    compare.on_click(frame.attempt(visit, toggle))

@@ -74,6 +74,7 @@ class KnowledgePage:
         self._list = ArticleList(visit, articles, database, on_choose=self._choose, on_new=self._start_new)
         self._open: _Open | None = None
         self._unsaved: dict[tuple[str, str] | None, _Open] = {}
+        self._is_guarded = False
 
     async def draw(self) -> None:
         frame.draw(self._visit, "knowledge")
@@ -84,7 +85,10 @@ class KnowledgePage:
         with self._work:
             frame.empty(self._words("knowledge.choose"), "menu_book")
         await self._refresh()
-        frame.listen(self._hub, [self._topic], self._refresh, poll_seconds=POLL_SECONDS)
+        frame.listen(self._visit, self._hub, [self._topic], self._heard, poll_seconds=POLL_SECONDS)
+
+    async def _heard(self, _topics: set[str]) -> None:
+        await self._refresh()
 
     async def _refresh(self) -> None:
         """After a change here, and when another page or process changed something."""
@@ -107,7 +111,9 @@ class KnowledgePage:
 
     async def _show(self, chosen: _Open) -> None:
         self._open = chosen
-        self._form = ArticleForm(self._words, chosen.written, is_new=chosen.version == 0)
+        self._form = ArticleForm(
+            self._words, chosen.written, is_new=chosen.version == 0, on_change=self._touched
+        )
         self._work.clear()
         with self._work:
             self._head = ui.element("div").classes("row")
@@ -141,6 +147,17 @@ class KnowledgePage:
         else:
             self._unsaved[self._open.place] = replace(self._open, written=written)
 
+    def _touched(self) -> None:
+        """Tells the browser when there is something to lose, and when there no longer is."""
+        if self._open is None:
+            return
+        is_unsaved = self._form.written() != self._open.stored or any(
+            place != self._open.place for place in self._unsaved
+        )
+        if is_unsaved != self._is_guarded:
+            self._is_guarded = is_unsaved
+            frame.warn_before_leaving(is_unsaved)
+
     def _draw_head(self) -> None:
         if self._open is None:
             return
@@ -160,10 +177,9 @@ class KnowledgePage:
             ("save", "save", self._save, self._visit.member.may("knowledge.edit")),
             ("publish", "publish", self._publish, may_publish),
         ):
-            button = ui.button(
-                self._words(f"knowledge.{name}"), icon=symbol, on_click=frame.attempt(self._visit, action)
-            ).props("unelevated no-caps dense padding='6px 14px'")
-            button.classes("btn-accent" if name == "publish" else "btn-soft")
+            button = frame.button(
+                self._visit, self._words(f"knowledge.{name}"), symbol, action, soft=name != "publish"
+            )
             button.mark("save-draft" if name == "save" else name).set_visibility(is_allowed)
             if name == "withdraw":
                 self._withdraw_button = button
@@ -177,11 +193,9 @@ class KnowledgePage:
         suggested = "\n".join(self._open.written.questions[:SUGGESTED_QUESTIONS])
         self._ask = ui.textarea(value=suggested).props("outlined dense autogrow").classes("w-full dark-input")
         self._ask.mark("ask")
-        ui.button(
-            self._words("knowledge.preview"),
-            icon="compare_arrows",
-            on_click=frame.attempt(self._visit, self._preview),
-        ).props("unelevated no-caps").classes("btn-accent").mark("preview")
+        frame.button(
+            self._visit, self._words("knowledge.preview"), "compare_arrows", self._preview, soft=False
+        ).mark("preview")
         self._answers = ui.element("div").classes("answers")
 
     def _draw_versions_place(self) -> None:
@@ -222,6 +236,7 @@ class KnowledgePage:
         self._open = _Open(written, version, written)
         self._notice.clear()
         self._form.settle()
+        self._touched()
         await self._changed()
         return version
 
@@ -247,9 +262,7 @@ class KnowledgePage:
             frame.show_diff(unified.splitlines(), self._words("knowledge.same"))
             with ui.element("div").classes("row"):
                 for name, action in (("keep_mine", keep_mine), ("take_theirs", take_theirs)):
-                    ui.button(
-                        self._words(f"knowledge.{name}"), on_click=frame.attempt(self._visit, action)
-                    ).props("unelevated no-caps dense padding='4px 12px'").classes("btn-soft").mark(name)
+                    frame.button(self._visit, self._words(f"knowledge.{name}"), "", action).mark(name)
 
     async def _publish(self) -> None:
         if self._open is None:

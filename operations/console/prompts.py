@@ -22,6 +22,9 @@ CHECK_EVERY = 0.5
 _GROUPS = ("replies", "agent", "snippets")
 _TABS = (("write", "edit_note"), ("preview", "visibility"), ("versions", "history"))
 
+Shown = tuple[Source, bool, bool, bool]
+"""A text, whether it is chosen, was written on and not saved, has a draft."""
+
 
 class PromptsPage:
     def __init__(self, visit: frame.Visit, *, library: Library, database: Database, clock: Clock) -> None:
@@ -36,6 +39,7 @@ class PromptsPage:
         self._stored = ""
         self._checked: str | None = None
         self._unsaved: dict[str, tuple[str, Version | None]] = {}
+        self._is_guarded = False
 
     async def draw(self) -> None:
         frame.draw(self._visit, "prompts")
@@ -47,7 +51,8 @@ class PromptsPage:
                     .classes("find dark-input")
                     .mark("search")
                 )
-                self._list = ui.element("div")
+                self._groups = {group: self._draw_group() for group in _GROUPS}
+                self._nothing = ui.label(self._words("prompts.not_found")).classes("quiet nothing")
             self._work = ui.element("div").classes("pane work")
         with self._work:
             frame.empty(self._words("prompts.choose"), "edit_note")
@@ -60,30 +65,33 @@ class PromptsPage:
         self._drafts = {draft.prompt_id: draft for draft in await self._library.drafts(tenant)}
         self._draw_list()
 
+    def _draw_group(self) -> tuple[ui.element, frame.Keyed[Shown]]:
+        return ui.element("div"), frame.Keyed[Shown](ui.element("div"), self._draw_row)
+
     def _draw_list(self) -> None:
         wanted = str(self._find.value or "").casefold().split()
-        self._list.clear()
-        with self._list:
-            found = [source for source in self._sources.values() if _matches(source, wanted)]
-            for group in _GROUPS:
-                members = [source for source in found if source.id.startswith(f"{group}/")]
-                if members:
+        found = [source for source in self._sources.values() if _matches(source, wanted)]
+        for group, (head, keyed) in self._groups.items():
+            members = [source for source in found if source.id.startswith(f"{group}/")]
+            head.clear()
+            if members:
+                with head:
                     frame.section(self._words(f"prompts.{group}"), len(members))
-                for source in members:
-                    self._draw_row(source)
-            if not found:
-                ui.label(self._words("prompts.not_found")).classes("quiet")
+            keyed.show(
+                [
+                    (one.id, (one, one.id == self._chosen, one.id in self._unsaved, one.id in self._drafts))
+                    for one in members
+                ]
+            )
+        self._nothing.set_visibility(not found)
 
-    def _draw_row(self, source: Source) -> None:
-        chosen = " on" if source.id == self._chosen else ""
-        with (
-            ui.element("button")
-            .classes(f"item{chosen}")
-            .on("click", lambda: self._choose(source.id))
-            .mark(f"prompt-{source.id.replace('/', '-')}")
-        ):
+    def _draw_row(self, _key: str, shown: Shown) -> None:
+        source, is_chosen, _, _ = shown
+        item = ui.element("button").classes("item on" if is_chosen else "item")
+        item.on("click", frame.attempt(self._visit, self._choose, source.id))
+        with item.mark(f"prompt-{source.id.replace('/', '-')}"):
             with ui.element("div").classes("item-top"):
-                ui.label(source.id.split("/", 1)[1])
+                ui.label(source.id.split("/", 1)[1]).classes("item-name")
                 with ui.element("div").classes("row no-wrap"):
                     self._draw_badges(source)
             ui.label(source.purpose).classes("item-line")
@@ -154,10 +162,9 @@ class PromptsPage:
             ("save", "save", self._save, member.may("prompts.edit")),
             ("publish", "publish", self._publish, member.may("prompts.publish")),
         ):
-            button = ui.button(
-                self._words(f"prompts.{name}"), icon=symbol, on_click=frame.attempt(self._visit, action)
-            ).props("unelevated no-caps dense padding='6px 14px'")
-            button.classes("btn-accent" if name == "publish" else "btn-soft")
+            button = frame.button(
+                self._visit, self._words(f"prompts.{name}"), symbol, action, soft=name != "publish"
+            )
             button.mark("save-draft" if name == "save" else name).set_visibility(is_allowed)
             if name == "discard":
                 self._discard = button
@@ -184,9 +191,17 @@ class PromptsPage:
         if self._chosen is None or self._written() == self._checked:
             return
         chosen, self._checked = self._chosen, self._written()
+        self._touched()
         faults = await self._library.faults(self._visit.member.tenant, chosen, self._checked)
         if chosen == self._chosen:
             self._draw_faults(faults)
+
+    def _touched(self) -> None:
+        """Tells the browser when there is something to lose, and when there no longer is."""
+        is_unsaved = self._written() != self._stored or any(one != self._chosen for one in self._unsaved)
+        if is_unsaved != self._is_guarded:
+            self._is_guarded = is_unsaved
+            frame.warn_before_leaving(is_unsaved)
 
     def _draw_faults(self, faults: list[Fault]) -> None:
         lines = max(self._written().count("\n") + 1, 1)
@@ -267,6 +282,7 @@ class PromptsPage:
         await self._record("prompts.saved", prompt_id, draft.version)
         self._seen_draft, self._stored = draft, self._written()
         self._unsaved.pop(prompt_id, None)
+        self._touched()
         await self._changed()
         return draft
 

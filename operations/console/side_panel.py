@@ -7,6 +7,7 @@ note that is being written survives the customer's next message.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from nicegui import ui
 
@@ -55,7 +56,7 @@ class SidePanel:
         ]
         self._sections.show(items)
 
-    def _draw_section(self, key: str, value: object) -> None:
+    def _draw_section(self, key: str, value: Any) -> None:
         match key, value:
             case _, ApprovalRow():
                 self._draw_approval(value)

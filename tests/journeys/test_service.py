@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from foundation import conversations
-from foundation.messages import Identifier, InboundMessage, MessageId, TenantId
+from foundation.messages import ConversationId, Identifier, InboundMessage, MessageId, TenantId
 from tests.journeys.conftest import Product
 
 TENANT = TenantId("demo")
@@ -232,7 +231,7 @@ async def test_sign_in_link_proves_the_account_to_its_conversation_once(product:
     conversation = await write(product, "我的订单到哪了", thread="wx")
     token = await system.database.write(
         lambda connection: system.directory.make_sign_in_link(
-            connection, TENANT, conversations.ConversationId(conversation)
+            connection, TENANT, ConversationId(conversation)
         )
     )
     shown = await product.client.get("/v1/sign-in", params={"token": token})

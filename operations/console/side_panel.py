@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from nicegui import ui
 
@@ -30,6 +33,14 @@ _PROOFS = {
 _CURVE_WIDTH, _CURVE_HEIGHT = 288, 64
 
 
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """Drawn again when `value` is another."""
+
+    value: object
+    draw: Callable[[], None] = field(compare=False)
+
+
 class SidePanel:
     def __init__(self, visit: frame.Visit, desk: Desk) -> None:
         self._visit = visit
@@ -39,44 +50,36 @@ class SidePanel:
 
     def draw(self, *, on_back: Callable[[], None]) -> None:
         frame.icon("arrow_back", self._words("desk.back"), on_back).classes("middle-only")
-        self._sections = frame.Keyed[object](ui.element("div").classes("sections"), self._draw_section)
+        self._sections = frame.Keyed[_Section](
+            ui.element("div").classes("sections"), lambda _key, section: section.draw()
+        )
 
     def show(self, view: View) -> None:
-        items: list[tuple[str, object]] = [(f"approval {one.id}", one) for one in view.approvals]
-        items.append(("person", (view.name, view.conversation.id, view.person, view.conversation.language)))
-        if view.conversation.handoff_summary:
-            items.append(("summary", view.conversation.handoff_summary))
-        if len(view.turns) > 1:
-            items.append(("emotion", [(turn.valence, turn.emotion) for turn in view.turns]))
-        items += [
-            ("orders", view.orders),
-            ("notes", view.notes),
-            ("note box", view.conversation.id),
-            ("turns", view.turns[-TURNS_SHOWN:]),
+        conversation, person = view.conversation, view.person
+        name = caller(self._words, view.name, conversation.id)
+        proof = person.proof if person else Proof.ANONYMOUS
+        account = (person.account or "") if person else ""
+        who = (name, proof, account, conversation.language)
+        summary, curve = (
+            conversation.handoff_summary or "",
+            [(turn.valence, turn.emotion) for turn in view.turns],
+        )
+        sections = [
+            *((one.id, _Section(one, partial(self._draw_approval, one))) for one in view.approvals),
+            ("person", _Section(who, partial(self._draw_person, *who))),
+            ("summary", _Section(summary, partial(self._draw_summary, summary))),
+            ("emotion", _Section(curve, partial(self._draw_emotion, curve))),
+            ("orders", _Section(view.orders, partial(self._draw_orders, view.orders))),
+            ("notes", _Section(view.notes, partial(self._draw_notes, view.notes))),
+            ("note box", _Section(conversation.id, partial(self._draw_note_box, conversation.id))),
+            ("turns", _Section(view.turns, partial(self._draw_turns, view.turns[-TURNS_SHOWN:]))),
         ]
-        self._sections.show(items)
+        self._sections.show(sections)
 
-    def _draw_section(self, key: str, value: Any) -> None:
-        match key, value:
-            case _, ApprovalRow():
-                self._draw_approval(value)
-            case "person", (name, conversation_id, person, language):
-                proof = person.proof if person else Proof.ANONYMOUS
-                account = person.account if person else None
-                self._draw_person(caller(self._words, name, conversation_id), proof, account or "", language)
-            case "summary", str():
-                frame.section(self._words("desk.summary"))
-                ui.label(value).classes("card pre").props("dir=auto")
-            case "emotion", list():
-                self._draw_emotion(value)
-            case "orders", Orders():
-                self._draw_orders(value)
-            case "notes", tuple():
-                self._draw_notes(value)
-            case "note box", str():
-                self._draw_note_box(ConversationId(value))
-            case "turns", tuple():
-                self._draw_turns(value)
+    def _draw_summary(self, summary: str) -> None:
+        if summary:
+            frame.section(self._words("desk.summary"))
+            ui.label(summary).classes("card pre").props("dir=auto")
 
     def _draw_approval(self, approval: ApprovalRow) -> None:
         words = self._words
@@ -115,6 +118,8 @@ class SidePanel:
 
     def _draw_emotion(self, curve: Sequence[tuple[float, str]]) -> None:
         """Valence over the conversation, from -1 (furious, at the bottom) to 1 (delighted)."""
+        if len(curve) < 2:
+            return
         _, last = curve[-1]
         frame.section(self._words("desk.emotion"))
         with ui.element("div").classes("card"):

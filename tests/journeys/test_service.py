@@ -237,7 +237,9 @@ async def test_sign_in_link_proves_the_account_to_its_conversation_once(product:
     shown = await product.client.get("/v1/sign-in", params={"token": token})
     assert shown.json()["channel"] == "web_chat"
     jwt = (await product.client.post("/demo/sign-in", json={"account": "demo1"})).json()["identity_jwt"]
-    forged = await product.client.post("/v1/sign-in", json={"token": token[:-1] + "0", "identity_jwt": jwt})
+    forged = await product.client.post(
+        "/v1/sign-in", json={"token": token[:-1] + ("1" if token[-1] == "0" else "0"), "identity_jwt": jwt}
+    )
     assert forged.status_code == 401
     answers = await asyncio.gather(
         *(product.client.post("/v1/sign-in", json={"token": token, "identity_jwt": jwt}) for _ in range(5))

@@ -7,10 +7,8 @@ note that is being written survives the customer's next message.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from nicegui import ui
 

@@ -18,7 +18,13 @@ from operations.desk import Desk
 
 POLL_SECONDS = 2.0
 LONG_WAIT_SECONDS = 300
-_GROUPS = (("queue", "desk.queue"), ("human", "desk.mine"), ("bot", "desk.bot"))
+_GROUPS = (
+    ("decide", "desk.decide"),
+    ("queue", "desk.queue"),
+    ("human", "desk.mine"),
+    ("bot", "desk.bot"),
+)
+_HOT = frozenset({"decide", "queue"})
 _KEYS = (
     ("j / k", "next"),
     ("t", "take"),
@@ -46,9 +52,9 @@ class DeskPage:
 
     async def draw(self) -> None:
         frame.draw(self._visit, "desk")
-        with ui.element("main").classes("grid-desk") as self._grid:
+        with ui.element("div").classes("grid-desk") as self._grid:
             with ui.element("nav").classes("pane pane-left"):
-                self._groups = {holder: self._draw_group(title, holder) for holder, title in _GROUPS}
+                self._groups = {group: self._draw_group(group) for group, _ in _GROUPS}
             with ui.element("div").classes("talk"):
                 self._talk.draw()
             with ui.element("aside").classes("pane pane-right"):
@@ -61,14 +67,11 @@ class DeskPage:
             self._visit, self._hub, [EVERYTHING], self._refresh, poll_seconds=POLL_SECONDS, on_signal=self._notice
         )  # fmt: skip
 
-    def _draw_group(self, title: str, holder: str) -> tuple[ui.element, frame.Keyed[Shown], ui.label]:
+    def _draw_group(self, group: str) -> tuple[ui.element, frame.Keyed[Shown], ui.label]:
         head = ui.element("div")
         rows = frame.Keyed[Shown](ui.element("div"), self._draw_row)
-        nothing = "desk.empty_queue" if holder == "queue" else "desk.empty_list"
-        quiet = ui.label(self._words(nothing)).classes("quiet nothing")
-        with head:
-            frame.section(self._words(title), 0)
-        return head, rows, quiet
+        nothing = "desk.empty_queue" if group == "queue" else "desk.empty_list"
+        return head, rows, ui.label(self._words(nothing)).classes("quiet nothing")
 
     async def _look(self) -> None:
         await self._refresh(set())
@@ -86,17 +89,18 @@ class DeskPage:
 
     def _draw_list(self) -> None:
         now = self._reading.now()
-        for holder, title in _GROUPS:
-            head, keyed, quiet = self._groups[holder]
-            rows = [row for row in self._rows if row.conversation.holder == holder]
+        for group, title in _GROUPS:
+            head, keyed, quiet = self._groups[group]
+            rows = [row for row in self._rows if _group_of(row) == group]
             head.clear()
-            with head:
-                frame.section(self._words(title), len(rows), hot=holder == "queue")
-            quiet.set_visibility(not rows)
+            if rows or group != "decide":
+                with head:
+                    frame.section(self._words(title), len(rows), hot=group in _HOT)
+            quiet.set_visibility(not rows and group != "decide")
             shown: list[tuple[str, Shown]] = []
             for row in rows:
                 since = row.conversation.waiting_since or row.conversation.updated_at
-                is_long = holder == "queue" and (now - since).total_seconds() > LONG_WAIT_SECONDS
+                is_long = group == "queue" and (now - since).total_seconds() > LONG_WAIT_SECONDS
                 is_chosen = row.conversation.id == self._chosen
                 value = (row, is_chosen, frame.ago(self._words, since, now), is_long)
                 shown.append((row.conversation.id, value))
@@ -157,12 +161,7 @@ class DeskPage:
             self._show_keys()
 
     async def _step(self, by: int) -> None:
-        order = [
-            row.conversation.id
-            for holder, _ in _GROUPS
-            for row in self._rows
-            if row.conversation.holder == holder
-        ]
+        order = [row.conversation.id for group, _ in _GROUPS for row in self._rows if _group_of(row) == group]
         if order:
             at = order.index(self._chosen) + by if self._chosen in order else 0
             await frame.attempt(self._visit, self._choose, order[at % len(order)])()
@@ -177,3 +176,8 @@ class DeskPage:
                         ui.label(key).classes("kbd")
                         ui.label(self._words(f"keys.{name}"))
         self._help.open()
+
+
+def _group_of(row: Row) -> str:
+    """What waits for a decision stands on top, unless a person or the queue has it anyway."""
+    return "decide" if row.approvals and row.conversation.holder == "bot" else row.conversation.holder

@@ -60,16 +60,18 @@ def draw(visit: Visit, current: str) -> None:
         with ui.element("nav").classes("h-nav row"):
             for name, address, permission in _NAVIGATION:
                 if visit.member.may(permission):
-                    ui.link(visit.words(f"nav.{name}"), address).classes("on" if name == current else "")
+                    # Plain anchors: NiceGUI puts its mount path before the addresses of its own links.
+                    with ui.element("a").props(f"href={address}").classes("on" if name == current else ""):
+                        ui.label(visit.words(f"nav.{name}"))
         with ui.element("div").classes("h-right"):
             ui.label(f"{visit.member.name} · {visit.words.role(visit.member.role)}").classes("who")
-            icon("forum", visit.words("nav.chat"), lambda: ui.navigate.to("/chat", new_tab=True))
+            icon("forum", visit.words("nav.chat")).props("href=/chat target=_blank")
             icon("contrast", visit.words("nav.theme"), lambda: _toggle(dark))
             icon("translate", visit.words("nav.language"), lambda: _change_language(visit))
-            icon("logout", visit.words("nav.out"), lambda: ui.navigate.to("/console/logout"))
+            icon("logout", visit.words("nav.out")).props("href=/console/logout")
 
 
-def icon(name: str, label: str, action: Callable[[], Any]) -> ui.button:
+def icon(name: str, label: str, action: Callable[[], Any] | None = None) -> ui.button:
     button = ui.button(icon=name, on_click=action, color=None)
     button.props["aria-label"] = label
     return button.props("flat round dense").classes("h-icon").tooltip(label)
@@ -118,8 +120,9 @@ def show_diff(lines: Sequence[str], nothing: str) -> None:
     with ui.element("div").classes("diff"):
         if not lines:
             ui.label(nothing)
-        for line in lines:
-            kind = {"+": "add", "-": "del", "@": "at"}.get(line[:1], "")
+        for at, line in enumerate(lines):
+            # The first two name the sides; further down a line of dashes is a removed line.
+            kind = "at" if at < 2 else {"+": "add", "-": "del", "@": "at"}.get(line[:1], "")
             with ui.element("div").classes(kind):
                 ui.label(line.rstrip("\n") or " ")
 
@@ -162,7 +165,7 @@ def attempt(
     async def run() -> None:
         with ui.context.client:  # what was pressed may be drawn away before its action ends
             if not await visit.is_welcome():
-                ui.navigate.to("/console/login")
+                _leave()
                 return
             try:
                 await action(*arguments)
@@ -223,9 +226,14 @@ async def _refresh_once(
         if await visit.is_welcome():
             await refresh(changed)
         else:
-            ui.navigate.to("/console/login")
+            _leave()
     except errors.ServiceError:
         return  # the database is away or the conversation gone: the page stays as it is, the next poll looks again
+
+
+def _leave() -> None:
+    """To the entrance, without asking about unsaved texts: nothing of them could be saved any more."""
+    ui.run_javascript("window.onbeforeunload = null; location.assign('/console/login')")
 
 
 async def _toggle(dark: ui.dark_mode) -> None:

@@ -16,11 +16,13 @@ from foundation.storage.database import Database
 from operations import audit
 from operations.console import difference, frame
 from prompts.library import Library, Preview, Version
-from prompts.source import Broken, Fault, Source
+from prompts.source import LANGUAGES, Broken, Fault, Source
 
 CHECK_EVERY = 0.5
 _GROUPS = ("replies", "agent", "snippets")
 _TABS = (("write", "edit_note"), ("preview", "visibility"), ("versions", "history"))
+
+_SECTIONS = frozenset(f"## {language}" for language in LANGUAGES)
 
 Shown = tuple[Source, bool, bool, bool]
 """A text, whether it is chosen, was written on and not saved, has a draft."""
@@ -204,11 +206,11 @@ class PromptsPage:
             frame.warn_before_leaving(is_unsaved)
 
     def _draw_faults(self, faults: list[Fault]) -> None:
-        lines = max(self._written().count("\n") + 1, 1)
+        lines = self._written().split("\n")
+        marked = {at: "section-line" for at, line in enumerate(lines, 1) if line.strip() in _SECTIONS}
+        marked |= {fault.line: "fault-line" for fault in faults if 0 < fault.line <= len(lines)}
         self._body.decorations = [
-            {"kind": "line", "line": fault.line, "class": "fault-line"}
-            for fault in faults
-            if 0 < fault.line <= lines
+            {"kind": "line", "line": line, "class": name} for line, name in marked.items()
         ]
         self._faults.clear()
         with self._faults, ui.element("div").classes("card faults").mark("faults"):

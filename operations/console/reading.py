@@ -60,10 +60,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """`state`: shown, locked (nobody has proven who this is), or down."""
+    """`state`: shown, locked (nobody has proven who this is), or down. `name` and `level` are the shop's own."""
 
     state: Literal["shown", "locked", "down"]
     orders: tuple[dict[str, Any], ...] = ()
+    name: str = ""
+    level: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +184,14 @@ class DeskReading:
         return orders
 
     async def _fetch_orders(self, account: str) -> Orders:
-        arguments = {"customer": account, "limit": ORDER_LIMIT}
         try:
             async with asyncio.timeout(ORDER_SECONDS):
-                answer = await self._orders.call("list_orders", arguments)
+                listed = await self._orders.call("list_orders", {"customer": account, "limit": ORDER_LIMIT})
+                known = await self._orders.call("get_customer", {"customer": account})
         except (errors.UpstreamError, TimeoutError):
             return Orders("down")
-        return Orders("shown", tuple(answer.get("orders", ())))
+        name, level = (str(known.get(field) or "") for field in ("name", "level"))
+        return Orders("shown", tuple(listed.get("orders", ())), name, level)
 
     def _name(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> str:
         return _shown_name(self._find_person(connection, tenant, conversation_id))

@@ -57,7 +57,7 @@ class SidePanel:
         name = caller(self._words, view.name, conversation.id)
         proof = person.proof if person else Proof.ANONYMOUS
         account = (person.account or "") if person else ""
-        who = (name, proof, account, conversation.language)
+        who = (view.orders.name or name, proof, account, conversation.language, view.orders.level)
         summary, curve = (
             conversation.handoff_summary or "",
             [(turn.valence, turn.emotion) for turn in view.turns],
@@ -67,9 +67,9 @@ class SidePanel:
             ("person", _Section(who, partial(self._draw_person, *who))),
             ("summary", _Section(summary, partial(self._draw_summary, summary))),
             ("emotion", _Section(curve, partial(self._draw_emotion, curve))),
-            ("orders", _Section(view.orders, partial(self._draw_orders, view.orders))),
             ("notes", _Section(view.notes, partial(self._draw_notes, view.notes))),
             ("note box", _Section(conversation.id, partial(self._draw_note_box, conversation.id))),
+            ("orders", _Section(view.orders, partial(self._draw_orders, view.orders))),
             ("turns", _Section(view.turns, partial(self._draw_turns, view.turns[-TURNS_SHOWN:]))),
         ]
         self._sections.show(sections)
@@ -103,7 +103,7 @@ class SidePanel:
                 for approved, key in ((True, "desk.approve"), (False, "desk.decline")):
                     frame.button(self._visit, words(key), "", decide, approved, soft=not approved).mark(key)
 
-    def _draw_person(self, name: str, proof: Proof, account: str, language: str) -> None:
+    def _draw_person(self, name: str, proof: Proof, account: str, language: str, level: str) -> None:
         frame.section(self._words("desk.customer"))
         with ui.element("div").classes("card"):
             ui.label(name).classes("card-title").props("dir=auto")
@@ -113,6 +113,8 @@ class SidePanel:
                 if account and account != name:
                     frame.badge(account)
                 frame.badge(self._words.spoken(language))
+                if level:
+                    frame.badge(self._words.level(level), "accent")
 
     def _draw_emotion(self, curve: Sequence[tuple[float, str]]) -> None:
         """Valence over the conversation, from -1 (furious, at the bottom) to 1 (delighted)."""

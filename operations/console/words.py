@@ -49,6 +49,9 @@ class Words:
         """The name of a language by its code; `zh-Hant` is named as it is, unknown ones by their code."""
         return self._named("spoken", code)
 
+    def level(self, code: str) -> str:
+        return self._named("level", code)
+
     def order_state(self, code: str) -> str:
         return self._named("order", code)
 

@@ -6,6 +6,7 @@ role (another index, another deliverer), so that everything else is exactly what
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -25,6 +26,7 @@ from agent.tools import words as tool_words
 from agent.tools.contract import OrderSystem
 from agent.tools.mcp import McpOrders
 from agent.turn import Turns
+from agent.understanding.language import detect_language
 from agent.understanding.understand import Understander
 from agent.writing import Writing
 from channels import endpoints
@@ -80,6 +82,8 @@ DEMO_PASSWORD = "huiliu-demo"  # noqa: S105  # shown on the demo's own login pag
 
 VECTORS = "vectors.db"
 """The cache of embeddings in the data directory; rehearsals share it."""
+
+WARM_UP = "where is my order"
 
 Deliver = Callable[[Outgoing], Awaitable[str]]
 
@@ -155,6 +159,9 @@ class System:
             await channel.open()
             stack.push_async_callback(channel.close)
         stack.push_async_callback(self.worker.stop)
+        # The first text of several words in Latin letters loads language models for a second: not while it waits.
+        warming = asyncio.create_task(asyncio.to_thread(detect_language, WARM_UP))
+        stack.push_async_callback(asyncio.wait, [warming])
         for tenant in self.tenants:
             await self._prepare(tenant)
 

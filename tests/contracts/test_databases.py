@@ -139,9 +139,19 @@ async def test_write_says_busy_when_too_much_waits_and_works_again_after(either_
         entered.set()
         assert go_on.wait(60)
 
+    def insert_later(number: int) -> Callable[[sa.Connection], object]:
+        """None of them is done before all have asked: Postgres works on several at once."""
+        work = insert(number)
+
+        def wait_and_insert(connection: sa.Connection) -> object:
+            assert go_on.wait(60)
+            return work(connection)
+
+        return wait_and_insert
+
     blocking = asyncio.create_task(small.write(block))
     await asyncio.to_thread(entered.wait)
-    writing = [asyncio.create_task(small.write(insert(number))) for number in range(40)]
+    writing = [asyncio.create_task(small.write(insert_later(number))) for number in range(40)]
     await asyncio.sleep(0)
     go_on.set()
     await blocking

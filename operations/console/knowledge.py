@@ -162,7 +162,9 @@ class KnowledgePage:
         if self._open is None:
             return
         row = self._list.find(self._open.place)
-        self._withdraw_button.set_visibility(bool(row and row.live_version is not None))
+        self._withdraw_button.set_visibility(
+            bool(row and row.live_version is not None) and self._visit.member.may("knowledge.publish")
+        )
         self._head.clear()
         with self._head:
             ui.label(row.title if row else self._words("knowledge.new")).classes("work-title")

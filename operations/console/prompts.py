@@ -151,7 +151,7 @@ class PromptsPage:
         if self._chosen is None:
             return
         source = self._sources[self._chosen]
-        self._discard.set_visibility(self._chosen in self._drafts)
+        self._discard.set_visibility(self._chosen in self._drafts and self._visit.member.may("prompts.edit"))
         self._head.clear()
         with self._head:
             ui.label(source.id).classes("work-title")

@@ -63,6 +63,7 @@ class Turns:
         self._services = services
         self._saver = saver
         self._graph = graph.build(saver)
+        self._unkept = graph.build(None)
 
     async def handle_message(self, event: MessageReceived, turn: Turn) -> Outcome:
         message, tenant = event.message, event.tenant
@@ -152,13 +153,14 @@ class Turns:
         frame = replace(frame, account=context.account)
         run = await self._run(state, context, attempt=attempt)
         done = outcome.of_turn(frame, run.final, suspended=run.suspended, total_milliseconds=run.milliseconds)
-        if not run.suspended:
+        if not run.suspended and (attempt > 1 or _waits_for_yes(state)):
             await self._saver.adelete_thread(_thread(frame.id, frame.key))
         _note(frame, run)
         return done
 
     async def _run(self, state: TurnState, context: AgentContext, *, attempt: int) -> _Run:
-        """Every step is kept where an effect waits for its "yes", only the end where nothing can happen."""
+        """Every step is kept where an effect waits for its "yes". Before that nothing can happen that a repeat from the
+        start would do twice, and nothing can be suspended, so nothing is kept; a repeat is kept in any case."""
         started = time.perf_counter()
         config = _config(context.conversation_id, context.key)
         given: TurnState | None = state
@@ -167,11 +169,12 @@ class Turns:
             if before.interrupts or (before.values and not before.next):
                 return _Run(cast("TurnState", before.values), bool(before.interrupts), _since(started))
             given = None if before.next else state
-        form = state["dialogue"].get("form")
-        careful = form is not None and form["stage"] == "confirming"
-        output = await self._graph.ainvoke(
-            given, config, context=context, durability="sync" if careful else "exit", version="v2"
-        )
+        if attempt > 1 or _waits_for_yes(state):
+            output = await self._graph.ainvoke(
+                given, config, context=context, durability="sync", version="v2"
+            )
+        else:
+            output = await self._unkept.ainvoke(given, context=context, version="v2")
         return _Run(output.value, bool(output.interrupts), _since(started))
 
     async def _resume(self, row: records.ApprovalRow, decision: Decision, context: AgentContext) -> _Run:
@@ -245,6 +248,11 @@ def _from_row(row: records.ApprovalRow, decision: Decision) -> TurnState:
         understood=payload["understood"], plan=plan, passages=[], answerable=0.0, facts=[], tools=[], parts=[],
         approval=payload["approval"], decision=decision, handoff="",
     )  # fmt: skip
+
+
+def _waits_for_yes(state: TurnState) -> bool:
+    form = state["dialogue"].get("form")
+    return form is not None and form["stage"] == "confirming"
 
 
 def _dialogue(conversation: Conversation) -> Dialogue:

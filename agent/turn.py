@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import sqlalchemy as sa
 import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -67,10 +68,12 @@ class Turns:
 
     async def handle_message(self, event: MessageReceived, turn: Turn) -> Outcome:
         message, tenant = event.message, event.tenant
-        person = await self._database.write(
-            lambda connection: self._directory.resolve(connection, tenant, message, event.conversation_id)
-        )
-        conversation, recent = await self._load(tenant, event.conversation_id, before_seq=event.seq)
+
+        def enter(connection: sa.Connection) -> tuple[Person, tuple[Conversation, list[Line]]]:
+            person = self._directory.resolve(connection, tenant, message, event.conversation_id)
+            return person, _look(connection, tenant, event.conversation_id, before_seq=event.seq)
+
+        person, (conversation, recent) = await self._database.write(enter)
         frame = self._frame(conversation, key=str(event.seq), seq=event.seq, message=message)
         if conversation.holder != "bot":
             return await self._while_held(frame, event)
@@ -192,17 +195,9 @@ class Turns:
         return _Run(output.value, False, _since(started))
 
     async def _load(
-        self, tenant: TenantId, conversation_id: ConversationId, *, before_seq: int | None = None
+        self, tenant: TenantId, conversation_id: ConversationId
     ) -> tuple[Conversation, list[Line]]:
-        def read(connection: Any) -> tuple[Conversation, list[Line]]:
-            conversation = conversations.get(connection, tenant, conversation_id)
-            lines = conversations.read(
-                connection, tenant, conversation_id,
-                before_seq=before_seq if before_seq is not None else conversation.last_seq + 1, limit=RECENT_LINES,
-            )  # fmt: skip
-            return conversation, [Line(role=line.role, text=line.text) for line in lines]
-
-        return await self._database.read(read)
+        return await self._database.read(lambda connection: _look(connection, tenant, conversation_id))
 
     def _frame(
         self, conversation: Conversation, *, key: str, seq: int, message: InboundMessage | None = None
@@ -223,6 +218,19 @@ class Turns:
         rendered = await self._services.library.render(frame.tenant, f"replies/{reply}", language, **values)
         script = dialogue.get("script", "hans") if language == "zh" else "hans"
         return self._services.writing.fit(rendered.text.strip(), script)
+
+
+def _look(
+    connection: sa.Connection,
+    tenant: TenantId,
+    conversation_id: ConversationId,
+    *,
+    before_seq: int | None = None,
+) -> tuple[Conversation, list[Line]]:
+    conversation = conversations.get(connection, tenant, conversation_id)
+    end = before_seq if before_seq is not None else conversation.last_seq + 1
+    lines = conversations.read(connection, tenant, conversation_id, before_seq=end, limit=RECENT_LINES)
+    return conversation, [Line(role=line.role, text=line.text) for line in lines]
 
 
 def _begin(

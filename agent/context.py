@@ -30,6 +30,8 @@ Stream = Callable[[ConversationId, MessageId, int, str], None]
 
 
 class Understands(Protocol):
+    async def prepare(self, text: str) -> None: ...
+
     async def understand(self, text: str, *, previous_language: str | None = None) -> Understanding: ...
 
 

@@ -11,6 +11,7 @@ idempotency keys, and says the same.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -73,7 +74,13 @@ class Turns:
             person = self._directory.resolve(connection, tenant, message, event.conversation_id)
             return person, _look(connection, tenant, event.conversation_id, before_seq=event.seq)
 
-        person, (conversation, recent) = await self._database.write(enter)
+        preparing = asyncio.create_task(self._services.understander.prepare(message.text))
+        try:
+            person, (conversation, recent) = await self._database.write(enter)
+            if conversation.holder == "bot":
+                await preparing
+        finally:
+            preparing.cancel()
         frame = self._frame(conversation, key=str(event.seq), seq=event.seq, message=message)
         if conversation.holder != "bot":
             return await self._while_held(frame, event)

@@ -31,11 +31,6 @@ CHOICE_LENGTH = 120
 """Characters; a longer text is no choice, and costs no look at the last reply."""
 CHOICE_REACH = 5
 """Messages; buttons further up are out of sight."""
-FORESIGHT_LIMIT = 50
-
-
-class _Overtaken(Exception):
-    """Another message took the foreseen place in the transcript."""
 
 
 class Intake:
@@ -71,33 +66,17 @@ class Intake:
         return channel.acknowledge(webhook)
 
     async def accept(self, message: InboundMessage, raw: bytes) -> Accepted:
-        """The event names the message's place in the transcript, and must be written before that place is taken: it is
-        foreseen, and when somebody else took it in between, everything is undone and foreseen again."""
         conversation_id = self.conversation_id(message)
         said = _cleaned(message)
-        for _ in range(FORESIGHT_LIMIT):
-            try:
-                return await self._accept(said, conversation_id, raw=raw)
-            except _Overtaken:
-                continue
-        raise errors.Exhausted(
-            "This conversation is very busy; please send again in a moment.",
-            code="busy",
-            retry_after_seconds=1,
-        )
+        seqs: list[int] = []
 
-    async def _accept(self, said: InboundMessage, conversation_id: ConversationId, *, raw: bytes) -> Accepted:
-        seq, choices = await self._database.read(
-            lambda connection: _foresee(connection, said, conversation_id)
-        )
-        event = MessageReceived(
-            tenant=said.tenant, conversation_id=conversation_id, message=_chosen(said, choices), seq=seq
-        )
+        def write(connection: sa.Connection, _lane_seq: int) -> MessageReceived:
+            seq = self._store(connection, conversation_id, said, raw=raw)
+            seqs.append(seq)
+            chosen = _chosen(said, _offered(connection, said, conversation_id, before_seq=seq))
+            return event.model_copy(update={"message": chosen, "seq": seq})
 
-        def write(connection: sa.Connection, _lane_seq: int) -> None:
-            if self._store(connection, conversation_id, said, raw=raw) != seq:
-                raise _Overtaken
-
+        event = MessageReceived(tenant=said.tenant, conversation_id=conversation_id, message=said, seq=0)
         entry = Entry(said.tenant, _source(said), said.message_id, conversation_id, event)
         try:
             receipt = await self._bus.accept(entry, write)
@@ -111,7 +90,7 @@ class Intake:
         self._metrics.accepted.labels(said.channel, "new").inc()
         for topic in (conversation_id, f"desk:{said.tenant}"):
             self._hub.tell(Signal("changed", topic))
-        return Accepted(conversation_id, seq, new=True)
+        return Accepted(conversation_id, seqs[-1], new=True)
 
     def conversation_id(self, message: InboundMessage) -> ConversationId:
         return ConversationId(
@@ -223,18 +202,14 @@ def _chosen(message: InboundMessage, choices: tuple[Choice, ...]) -> InboundMess
     return message.model_copy(update={"text": choice.value, "event_data": data})
 
 
-def _foresee(
-    connection: sa.Connection, message: InboundMessage, conversation_id: ConversationId
-) -> tuple[int, tuple[Choice, ...]]:
-    """The place the message will get, and what our last message offered to choose from."""
-    table = conversations.conversation_table.c
-    last_seq = connection.execute(
-        sa.select(table.last_seq).where(table.id == conversation_id, table.tenant == message.tenant)
-    ).scalar_one_or_none()
-    if not last_seq or message.kind != "text" or not 0 < len(message.text) <= CHOICE_LENGTH:
-        return (last_seq or 0) + 1, ()
+def _offered(
+    connection: sa.Connection, message: InboundMessage, conversation_id: ConversationId, *, before_seq: int
+) -> tuple[Choice, ...]:
+    """What our last message offered to choose from."""
+    if message.kind != "text" or not 0 < len(message.text) <= CHOICE_LENGTH or before_seq == 1:
+        return ()
     newest = conversations.read(
-        connection, message.tenant, conversation_id, before_seq=last_seq + 1, limit=CHOICE_REACH
+        connection, message.tenant, conversation_id, before_seq=before_seq, limit=CHOICE_REACH
     )
     ours = [line for line in newest if line.role in ("bot", "agent")]
-    return last_seq + 1, ours[-1].choices if ours else ()
+    return ours[-1].choices if ours else ()

@@ -114,6 +114,12 @@ class Understander:
         self._today = today
         self._order_pattern = order_pattern
 
+    async def prepare(self, text: str) -> None:
+        """Begins with what takes longest, the vectors, before it is known in which conversation the text stands; a cached
+        embedder then has them at hand."""
+        normalised = normalise_query(_ends(text[:LONGEST_READ]))
+        await self._embedder.embed_queries([normalised, *split_clauses(normalised)])
+
     async def understand(self, text: str, *, previous_language: str | None = None) -> Understanding:
         typed = text[:LONGEST_READ]
         normalised = normalise_query(_ends(typed))

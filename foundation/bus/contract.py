@@ -22,6 +22,10 @@ Write = Callable[[sa.Connection], Any]
 one), so it has no effect but its SQL."""
 
 
+AcceptWrites = Callable[[sa.Connection, int], Event | Any]
+"""The caller's SQL for a new entry, with its `seq`; the same holds for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Something to work on. (tenant, source, key) is the deduplication key; `key` must be deterministic.
@@ -124,10 +128,9 @@ class Bus(Protocol):
 
     async def close(self) -> None: ...
 
-    async def accept(
-        self, entry: Entry, writes: Callable[[sa.Connection, int], Any] | None = None
-    ) -> Receipt:
-        """Durable when it returns. `writes(connection, seq)` run only for a new entry, in the same transaction.
+    async def accept(self, entry: Entry, writes: AcceptWrites | None = None) -> Receipt:
+        """Durable when it returns. `writes(connection, seq)` run only for a new entry, in the same transaction; an event
+        that they return (it knows what only they could find out) is what is stored in place of `entry.event`.
         An exception means "unknown": the sender must send again, and deduplication absorbs it.
         Raises `Exhausted` when the queue of uncommitted work is full, `Conflict` for another tenant's lane."""
         ...

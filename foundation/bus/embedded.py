@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from foundation.bus import ledger, payloads, upkeep
-from foundation.bus.contract import Dead, Depth, Entry, Outcome, Outgoing, Receipt, Turn, Write
+from foundation.bus.contract import AcceptWrites, Dead, Depth, Entry, Outcome, Outgoing, Receipt, Turn, Write
 from foundation.bus.payloads import Settlement
 from foundation.bus.records import DEAD, DONE, OPEN, lane_table, outbox_table
 from foundation.bus.schedule import Claim, Schedule
@@ -59,16 +59,11 @@ class EmbeddedBus:
     async def close(self) -> None:
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def accept(
-        self, entry: Entry, writes: Callable[[sa.Connection, int], Any] | None = None
-    ) -> Receipt:
+    async def accept(self, entry: Entry, writes: AcceptWrites | None = None) -> Receipt:
         values = payloads.entry_values(entry)
 
         def work(connection: sa.Connection) -> Receipt:
-            receipt = self._ledger.accept(connection, values)
-            if receipt.new and writes is not None:
-                writes(connection, receipt.seq)
-            return receipt
+            return self._ledger.accept_with(connection, values, writes)
 
         return await self._whole(self._accept(entry.lane, work))
 

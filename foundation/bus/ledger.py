@@ -19,10 +19,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation import errors
 from foundation.bus import payloads
-from foundation.bus.contract import Outgoing, Receipt, Turn, Write
+from foundation.bus.contract import AcceptWrites, Outgoing, Receipt, Turn, Write
 from foundation.bus.payloads import Head, Settlement, Values
 from foundation.bus.records import DEAD, DONE, OPEN, inbox_table, lane_table, outbox_table
 from foundation.bus.schedule import Claim
+from foundation.events import Event
 from foundation.security import Vault
 
 _lane, _inbox, _outbox = lane_table.c, inbox_table.c, outbox_table.c
@@ -59,6 +60,15 @@ class Ledger:
             return Receipt(_seq_of(connection, entry), new=False)
         connection.execute(self._advance_lane, {"b_lane": entry["lane"], "b_seq": seq})
         return Receipt(seq, new=True)
+
+    def accept_with(self, connection: sa.Connection, entry: Values, writes: AcceptWrites | None) -> Receipt:
+        receipt = self.accept(connection, entry)
+        if receipt.new and writes is not None:
+            event = writes(connection, receipt.seq)
+            if isinstance(event, Event):
+                place = {"b_lane": entry["lane"], "b_seq": receipt.seq, "b_payload": event.model_dump_json()}
+                connection.execute(self._rewrite_entry, place)
+        return receipt
 
     def settle(self, connection: sa.Connection, turn: Turn, what: Settlement) -> Settled | None:
         """None: the turn is somebody else's, and nothing was changed."""
@@ -153,6 +163,11 @@ class Ledger:
             .values(received_at=self.now)
             .on_conflict_do_nothing(index_elements=["tenant", "source", "key"])
             .returning(_inbox.seq)
+        )
+        self._rewrite_entry = (
+            sa.update(inbox_table)
+            .where(_inbox.lane == sa.bindparam("b_lane"), _inbox.seq == sa.bindparam("b_seq"))
+            .values(payload=sa.bindparam("b_payload"))
         )
         self._advance_lane = (
             sa.update(lane_table)

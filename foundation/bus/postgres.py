@@ -21,7 +21,7 @@ import structlog
 
 from foundation import errors
 from foundation.bus import ledger, payloads, upkeep
-from foundation.bus.contract import Dead, Depth, Entry, Outcome, Outgoing, Receipt, Turn, Write
+from foundation.bus.contract import AcceptWrites, Dead, Depth, Entry, Outcome, Outgoing, Receipt, Turn, Write
 from foundation.bus.notify import Hints
 from foundation.bus.payloads import Head, Settlement
 from foundation.bus.records import DEAD, DONE, OPEN, inbox_table, lane_table, outbox_table
@@ -71,16 +71,11 @@ class PostgresBus:
     async def close(self) -> None:
         await self.hints.close()
 
-    async def accept(
-        self, entry: Entry, writes: Callable[[sa.Connection, int], Any] | None = None
-    ) -> Receipt:
+    async def accept(self, entry: Entry, writes: AcceptWrites | None = None) -> Receipt:
         values = payloads.entry_values(entry)
 
         def work(connection: sa.Connection) -> Receipt:
-            receipt = self._ledger.accept(connection, values)
-            if receipt.new and writes is not None:
-                writes(connection, receipt.seq)
-            return receipt
+            return self._ledger.accept_with(connection, values, writes)
 
         receipt = await self._write(work)
         if receipt.new:

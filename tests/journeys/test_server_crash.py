@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 KEY = "a master key for the crash journey, 32+"
-CUSTOMERS, MESSAGES_EACH, SLOTS = 40, 5, 16
+CUSTOMERS, MESSAGES_EACH, SLOTS = 50, 4, 16
+"""WeChat takes five replies after a customer's last message: four, and the one that may be sent again."""
 TENANT = TenantId("demo")
 
 

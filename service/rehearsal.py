@@ -155,7 +155,10 @@ async def rehearse(
             return await holder[0].deliver(outgoing)
 
         replacements = wiring.Replacements(
-            index=MemoryIndex(), deliver=deliver, vectors=settings.data_dir / wiring.VECTORS
+            index=MemoryIndex(),
+            deliver=deliver,
+            vectors=settings.data_dir / wiring.VECTORS,
+            file_questions=True,
         )
         if model is not None:
             replacements["model"] = model

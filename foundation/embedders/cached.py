@@ -13,7 +13,7 @@ import hashlib
 import logging
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -29,12 +29,21 @@ KEYS_A_QUERY = 500
 
 
 class CachedEmbedder:
-    """`memory_entries` vectors stay in memory (1.5 kB each at 384 dimensions); `path=None` keeps no file."""
+    """`memory_entries` vectors stay in memory (1.5 kB each at 384 dimensions); `path=None` keeps no file. `filed` names
+    the sides that go to the file: a service keeps its passages there, and no trace of what customers ask."""
 
-    def __init__(self, inner: Embedder, path: Path | None = None, *, memory_entries: int = 20_000) -> None:
+    def __init__(
+        self,
+        inner: Embedder,
+        path: Path | None = None,
+        *,
+        memory_entries: int = 20_000,
+        filed: Collection[Side] = ("query", "passage"),
+    ) -> None:
         self._inner = inner
         self._memory: OrderedDict[bytes, FloatMatrix] = OrderedDict()
         self._memory_entries = memory_entries
+        self._filed = frozenset(filed)
         self._file = _VectorFile(path) if path is not None else None
 
     @property
@@ -58,7 +67,7 @@ class CachedEmbedder:
     async def _embed(self, texts: Sequence[str], side: Side) -> FloatMatrix:
         keys = [_key(self.engine, side, text) for text in texts]
         known = self._remembered(keys)
-        if self._file is not None and len(known) < len(set(keys)):
+        if self._file is not None and side in self._filed and len(known) < len(set(keys)):
             known |= await self._file.read({key for key in keys if key not in known})
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
@@ -71,7 +80,7 @@ class CachedEmbedder:
     async def _compute(self, missing: Mapping[bytes, str], side: Side) -> dict[bytes, FloatMatrix]:
         embed = self._inner.embed_queries if side == "query" else self._inner.embed_passages
         fresh = dict(zip(missing, await embed(list(missing.values())), strict=True))
-        if self._file is not None:
+        if self._file is not None and side in self._filed:
             await self._file.write(fresh)
         return fresh
 

@@ -173,3 +173,15 @@ class _Refusing:
 
     async def embed_passages(self, texts: object) -> FloatMatrix:
         raise AssertionError("the engine was asked")
+
+
+async def test_only_the_named_side_reaches_the_file(bundled: BundledEmbedder, tmp_path: Path) -> None:
+    first = CachedEmbedder(bundled, tmp_path / "vectors.db", filed={"passage"})
+    await first.embed_passages(["退货流程"])
+    await first.embed_queries(["我的电话是 13800138000"])
+    await first.close()
+    again = CachedEmbedder(_Refusing(), tmp_path / "vectors.db")
+    await again.embed_passages(["退货流程"])
+    with pytest.raises(AssertionError):
+        await again.embed_queries(["我的电话是 13800138000"])
+    await again.close()

@@ -33,7 +33,7 @@ async def answer(folder: Path) -> None:
     telemetry.configure("error", "console")
     system = wiring.build(load(data_dir=folder))
     await system.open()
-    system.worker.start()
+    system.start_work()
     with system.hub.listen("*") as signals:
         message = InboundMessage(
             tenant=TenantId("demo"), channel="web_chat", account="bench", thread=str(time.time()), text="运费多少钱",

@@ -1,6 +1,6 @@
 """A whole turn against the bare minimum of the same work, both in this process, taking turns on the same machine.
 
-Bare: embed the question, ask Chroma among 10,000 passages, classify. Platform: the same question through the door:
+Bare: embed the question (and its clauses, as the turn does), ask Chroma among 10,000 passages, classify. Platform: the same question through the door:
 accepted durably, worked by the agent, the reply durable and handed to its channel. Every question is new to both, so
 no cache helps. The filler passages get random vectors, because embedding ten thousand of them is not what is measured.
 """
@@ -18,10 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
+import uvloop
 
 from agent import records
 from agent.understanding.intent import IntentModel
+from agent.understanding.normalise import normalise_query
 from agent.understanding.trained import BUNDLED, Models
+from agent.understanding.understand import split_clauses
 from foundation import telemetry
 from foundation.bus.contract import Outgoing
 from foundation.embedders.bundled import BundledEmbedder
@@ -101,7 +104,7 @@ async def main() -> None:
         settings = load(data_dir=folder / "var", articles=articles, channels=["web_chat"])
         system = wiring.build(settings, embedder=embedder, deliver=deliver)
         await system.open()
-        system.worker.start()
+        system.start_work()
         try:
             await _measure(system, embedder, replied)
         finally:
@@ -129,9 +132,10 @@ async def _bare(
     text: str, embedder: FillerEmbedder, index: ChromaIndex, collection: str, head: IntentModel
 ) -> float:
     started = time.perf_counter()
-    vectors = await embedder.embed_queries([text])
+    normalised = normalise_query(text)
+    vectors = await embedder.embed_queries([normalised, *split_clauses(normalised)])
     await index.search(collection, vectors[0], 10)
-    head.predict(text, vectors[0])
+    head.predict(normalised, vectors[0])
     return (time.perf_counter() - started) * 1000
 
 
@@ -171,4 +175,4 @@ async def _report_nodes(system: wiring.System) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())  # as uvicorn runs the service

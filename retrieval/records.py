@@ -128,10 +128,12 @@ class LivePassage:
     title: str
 
 
+def revision_of(connection: sa.Connection, tenant: TenantId) -> int:
+    query = sa.select(knowledge_table.c.revision).where(knowledge_table.c.tenant == tenant)
+    return int(connection.scalar(query) or 0)
+
+
 def standing(connection: sa.Connection, tenant: TenantId, engine: str) -> Standing:
-    revision = connection.scalar(
-        sa.select(knowledge_table.c.revision).where(knowledge_table.c.tenant == tenant)
-    )
     row = connection.execute(
         sa.select(release_table).where(release_table.c.tenant == tenant, release_table.c.engine == engine)
     ).first()
@@ -142,7 +144,7 @@ def standing(connection: sa.Connection, tenant: TenantId, engine: str) -> Standi
             row.collection, row.number, bytes(row.calibration), row.fitted_passages, row.changed_passages
         )
     )
-    return Standing(int(revision or 0), release)
+    return Standing(revision_of(connection, tenant), release)
 
 
 def raise_revision(connection: sa.Connection, tenant: TenantId) -> int:
@@ -235,7 +237,10 @@ def _live(
         )
     )
     # No ORDER BY: SQLite would walk all passages in that order instead of looking up the few that are asked for.
-    found = [LivePassage(Passage(*row[:-1]), row[-1]) for row in rows]
+    return in_order(LivePassage(Passage(*row[:-1]), row[-1]) for row in rows)
+
+
+def in_order(found: Iterable[LivePassage]) -> list[LivePassage]:
     return sorted(found, key=lambda one: (one.passage.article, one.passage.language, one.passage.position))
 
 

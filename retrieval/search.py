@@ -11,8 +11,9 @@ Days of validity are days in UTC.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import sqlalchemy as sa
@@ -43,9 +44,15 @@ from retrieval.ranking import Candidate, Ranked
 ATTEMPTS = 10
 """A search is repeated while publications overtake it; ten in a row would need one every few milliseconds."""
 
+SEEN_LIMIT = 20_000
+"""Passages remembered for one audience and day, about a kilobyte each."""
 QUOTE_LIMIT = 200
 DRAFT_VERSION = 0
 """What a previewed draft is called: no stored version has this number."""
+
+
+View = tuple[tuple[Audience, ...], str]
+"""Audiences whose articles a reader may see, and the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,9 @@ class _World:
 
     standing: records.Standing
     calibration: Calibration | None
+    seen: dict[View, dict[str, records.LivePassage | None]] = field(default_factory=lambda: defaultdict(dict))
+    """What readers of one audience, on one day, may see of the passages asked for so far; None: nothing. True for as long as
+    the revision stands, which every search asks SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +144,8 @@ class KnowledgeBase:
         world = self._worlds.get(query.tenant) or await self._look(query.tenant)
         for _ in range(ATTEMPTS):
             proposals = await self._propose(query, world)
-            live, standing = await self._visible(query, proposals.ids)
-            if standing.revision == world.standing.revision:
+            live, revision = await self._visible(query, world, proposals.ids)
+            if revision == world.standing.revision:
                 break
             world = await self._look(query.tenant)
         candidates = [
@@ -176,16 +186,29 @@ class KnowledgeBase:
         return found if filled or found else None
 
     async def _visible(
-        self, query: Query, ids: Iterable[str]
-    ) -> tuple[list[records.LivePassage], records.Standing]:
-        wanted = list(ids)
-        audiences, day = self._view(query)
+        self, query: Query, world: _World, ids: Collection[str]
+    ) -> tuple[list[records.LivePassage], int]:
+        view = self._view(query)
+        known = world.seen[view]
+        missing = [identity for identity in ids if identity not in known]
 
-        def look(connection: sa.Connection) -> tuple[list[records.LivePassage], records.Standing]:
-            live = records.find_live(connection, query.tenant, wanted, audiences=audiences, day=day)
-            return live, records.standing(connection, query.tenant, self._embedder.engine)
+        def look(connection: sa.Connection) -> tuple[list[records.LivePassage], int]:
+            audiences, day = view
+            revision = records.revision_of(connection, query.tenant)
+            wanted = missing if revision == world.standing.revision else list(ids)
+            live = (
+                records.find_live(connection, query.tenant, wanted, audiences=audiences, day=day)
+                if wanted
+                else []
+            )
+            return live, revision
 
-        return await self._database.read(look)
+        fresh, revision = await self._database.read(look)
+        if revision != world.standing.revision:
+            return fresh, revision
+        found = known | dict.fromkeys(missing) | {one.passage.id: one for one in fresh}
+        world.seen[view] = found if len(found) <= SEEN_LIMIT else {}
+        return records.in_order(one for identity in ids if (one := found[identity]) is not None), revision
 
     async def _look(self, tenant: TenantId) -> _World:
         engine = self._embedder.engine
@@ -198,7 +221,7 @@ class KnowledgeBase:
         self._worlds[tenant] = world = _World(standing, learned)
         return world
 
-    def _view(self, query: Query) -> tuple[tuple[Audience, ...], str]:
+    def _view(self, query: Query) -> View:
         return READABLE_BY[query.audience], self._clock().date().isoformat()
 
     def _rank(

@@ -153,7 +153,7 @@ async def _work(settings: Settings) -> None:
         )
     system = wiring.build(settings)
     await system.open()
-    system.worker.start()
+    system.start_work()
     _terminal.print("working; stop with Ctrl-C")
     try:
         await asyncio.Event().wait()

@@ -75,7 +75,7 @@ def application(system: System, *, work: bool = True, on_ready: Callable[[], Non
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         await system.open()
         if work:
-            system.worker.start()
+            system.start_work()
         if on_ready is not None:
             on_ready()
         try:

@@ -165,7 +165,7 @@ async def rehearse(
         system = wiring.build(settings.model_copy(update=changed), **replacements)
         holder.append(Rehearsal(system, orders))
         await system.open()
-        system.worker.start()
+        system.start_work()
         try:
             yield holder[0]
         finally:

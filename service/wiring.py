@@ -131,6 +131,8 @@ class System:
     deliver: Deliver
     turns: Turns = field(init=False)
     worker: Worker = field(init=False)
+    _understander: Understander = field(init=False)
+    _thinking: set[asyncio.Task[None]] = field(default_factory=set)
     _open: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -152,6 +154,7 @@ class System:
         if isinstance(self.orders, McpOrders):
             await self.orders.open()
             stack.push_async_callback(self.orders.close)
+        self._understander = Understander(self.embedder, today=lambda: self.clock().date())
         self.turns = Turns(self.database, self.directory, self._services(), saver)
         self.worker = Worker(
             self.bus, handlers.table(self), deliver=self.deliver, on_buried=handlers.GivenUp(self.clock),
@@ -166,6 +169,11 @@ class System:
         stack.push_async_callback(asyncio.wait, [warming])
         for tenant in self.tenants:
             await self._prepare(tenant)
+
+    def start_work(self) -> None:
+        """Turns are done in this process from now on."""
+        self.intake.foretell = self._begin_thinking
+        self.worker.start()
 
     async def close(self) -> None:
         await self._open.aclose()
@@ -208,7 +216,7 @@ class System:
     def _services(self) -> Services:
         words = tool_words.load()
         return Services(
-            understander=Understander(self.embedder, today=lambda: self.clock().date()),
+            understander=self._understander,
             knowledge=self.knowledge, library=self.library, tools=tools.build(words), orders=self.orders, words=words,
             writing=Writing(), clock=self.clock, model=self.model, sign_in_link=self._sign_in_link, stream=self._stream,
         )  # fmt: skip
@@ -240,6 +248,19 @@ class System:
 
         token = await self.database.write(make)
         return f"{self.settings.address}/sign-in?token={token}" if token else ""
+
+    def _begin_thinking(self, text: str) -> None:
+        """The vectors of a message are computed while it is stored and taken."""
+        task = asyncio.create_task(self._understander.prepare(text))
+        self._thinking.add(task)
+        task.add_done_callback(self._stop_thinking)
+
+    def _stop_thinking(self, task: asyncio.Task[None]) -> None:
+        self._thinking.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.info(
+                "not prepared", error=type(task.exception()).__name__
+            )  # the turn meets the same and deals with it
 
     def _stream(self, conversation_id: ConversationId, message_id: MessageId, index: int, text: str) -> None:
         self.hub.tell(

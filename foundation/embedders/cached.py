@@ -44,6 +44,7 @@ class CachedEmbedder:
         self._memory: OrderedDict[bytes, FloatMatrix] = OrderedDict()
         self._memory_entries = memory_entries
         self._filed = frozenset(filed)
+        self._computing: dict[bytes, asyncio.Task[dict[bytes, FloatMatrix]]] = {}
         self._file = _VectorFile(path) if path is not None else None
 
     @property
@@ -78,11 +79,33 @@ class CachedEmbedder:
         return np.stack([known[key] for key in keys])
 
     async def _compute(self, missing: Mapping[bytes, str], side: Side) -> dict[bytes, FloatMatrix]:
+        """A text that is being computed for somebody else is waited for, not computed again; and goes on being computed
+        when the one who asked first no longer waits."""
+        loop = asyncio.get_running_loop()
+        found = {self._computing[key] for key in missing if key in self._computing}
+        tasks = {task for task in found if task.get_loop() is loop}
+        shared = {key for key in missing if self._computing.get(key) in tasks}
+        fresh = {key: text for key, text in missing.items() if key not in shared}
+        if fresh:
+            task = loop.create_task(self._ask(fresh, side))
+            self._computing |= dict.fromkeys(fresh, task)
+            tasks.add(task)
+        known: dict[bytes, FloatMatrix] = {}
+        for task in tasks:
+            known |= await asyncio.shield(task)
+        return {key: known[key] for key in missing}
+
+    async def _ask(self, texts: Mapping[bytes, str], side: Side) -> dict[bytes, FloatMatrix]:
         embed = self._inner.embed_queries if side == "query" else self._inner.embed_passages
-        fresh = dict(zip(missing, await embed(list(missing.values())), strict=True))
-        if self._file is not None and side in self._filed:
-            await self._file.write(fresh)
-        return fresh
+        try:
+            fresh = dict(zip(texts, await embed(list(texts.values())), strict=True))
+            if self._file is not None and side in self._filed:
+                await self._file.write(fresh)
+            self._remember(fresh)
+            return fresh
+        finally:
+            for key in texts:
+                self._computing.pop(key, None)
 
     def _remembered(self, keys: Iterable[bytes]) -> dict[bytes, FloatMatrix]:
         found = {key: self._memory[key] for key in keys if key in self._memory}

@@ -478,4 +478,5 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 new ResizeObserver(() => atBottom && toBottom()).observe($("scroll"));
+$("text").disabled = false; // what is typed before this script listens would be lost
 fitText();

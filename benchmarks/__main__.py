@@ -1,7 +1,8 @@
 """Runs each benchmark in a process of its own and keeps what it printed under `benchmarks/reports/`; `make bench`.
 
 Every figure that counts is a ratio of two things measured in the same run; absolute numbers belong to the machine
-they were measured on, which each report names.
+they were measured on, which each report names. With HUILIU_BENCH_POSTGRES set to the URL of an empty database the bus
+is measured on it too.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ def main(names: list[str]) -> int:
     failed = 0
     (FOLDER / "reports").mkdir(exist_ok=True)
     for name in names or list(NAMES):
+        postgres = [url] if name == "bus" and (url := os.environ.get("HUILIU_BENCH_POSTGRES")) else []
         run = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}"],
+            [sys.executable, "-m", f"benchmarks.{name}", *postgres],
             capture_output=True,
             text=True,
             check=False,

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from foundation import telemetry
 from foundation.bus import payloads
 from foundation.bus.contract import Bus, Entry, Outcome, Turn
 from foundation.bus.embedded import EmbeddedBus
@@ -159,6 +160,7 @@ def _reply(turn: Turn) -> OutboundMessage:
 
 
 def main() -> None:
+    telemetry.configure("error", "console")
     with tempfile.TemporaryDirectory() as folder:
         urls = [f"sqlite:///{Path(folder) / name}.db" for name in ("bus", "bare")]
         print("\n".join(asyncio.run(measure(*urls)).lines("embedded")))

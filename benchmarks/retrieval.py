@@ -24,6 +24,7 @@ from chromadb.config import Settings
 
 import foundation.bus.records
 import retrieval.records
+from foundation import telemetry
 from foundation.bus.embedded import EmbeddedBus
 from foundation.clock import utc_now
 from foundation.embedders.contract import FloatMatrix, unit_rows
@@ -130,6 +131,7 @@ def line(passages: int, ours: list[float], theirs: list[float], built: float) ->
 
 
 async def main() -> None:
+    telemetry.configure("error", "console")
     sys.stdout.write(
         "| passages | search p50 ms | p95 | bare query p50 ms | p95 | ratio | added ms | first build s |\n"
         "|---|---|---|---|---|---|---|---|\n"

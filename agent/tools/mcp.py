@@ -58,17 +58,17 @@ class McpOrders:
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
         self._session: _Session | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
         self._paused_until = 0.0
 
     async def open(self) -> None:
-        """Connects if the server is there; a server that is away is found by the next call."""
-        try:
-            await self._connected()
-        except errors.UpstreamUnavailable as error:
-            _log.warning("the order system is not there yet", code=error.code)
+        """Begins to connect and does not wait: calls do. A server that is away is found by the next call."""
+        self._opening = asyncio.create_task(self._greet(), name="order-system-greeting")
 
     async def close(self) -> None:
+        if self._opening is not None:
+            await self._opening
         session, self._session = self._session, None
         if session is not None:
             await session.end()
@@ -90,6 +90,12 @@ class McpOrders:
             _log.error("the order system refused a call", tool=name)
             raise errors.UpstreamRefused("The order system cannot do this.", code="order_system_refused")
         return _answer(result.structured_content, result.content)
+
+    async def _greet(self) -> None:
+        try:
+            await self._connected()
+        except errors.UpstreamUnavailable as error:
+            _log.warning("the order system is not there yet", code=error.code)
 
     async def _connected(self) -> _Session:
         async with self._connecting:

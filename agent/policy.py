@@ -21,6 +21,7 @@ TASKS: Mapping[str, str] = {
     "invoice_request": "invoice_request",
     "cancel_order": "cancel_order",
 }
+REFUNDING = frozenset({"cancel_order", "return_request"})
 FULL_PROOF = 2
 """A proven shop account, as `customers` and the tools count it."""
 SMALL_TALK = frozenset({"greeting", "thanks", "goodbye", "bot_identity", "chitchat"})
@@ -233,7 +234,14 @@ def _another_task(view: View) -> str:
         return ""
     if view.intent == "cancel_order" and not _ORDER.search(view.plain):
         return ""
-    return "" if view.intent == "refund_status" and _DURATION.search(view.plain) else task
+    return "" if view.intent == "refund_status" and _asks_how_it_will_be(view) else task
+
+
+def _asks_how_it_will_be(view: View) -> bool:
+    """While an order is being cancelled or returned, "how will I be refunded?" asks for the rules, not for a refund
+    under way."""
+    about_this = view.form_tool in REFUNDING and view.question and not view.has_order_no
+    return about_this or bool(_DURATION.search(view.plain))
 
 
 def _fresh(view: View, rules: Rules) -> Plan:

@@ -24,7 +24,10 @@ from agent.tools.contract import (
 from agent.tools.words import Words
 
 CHANGEABLE = frozenset({"unpaid", "paid"})
+AMENDMENT_LENGTH = 24
+"""Characters of a message that only puts a number right."""
 _ADDRESS = (5, 200)
+_NUMBER = re.compile(r"\d+")
 _PHONE = re.compile(r"\+?\d(?:[ -]?\d){6,19}")
 _LEAD = re.compile(
     r"^(请|麻烦)?(帮我)?(改(到|成|为)|换(到|成)|送到|寄到|新?地址(是|改成|改为|:|：)?|change (it )?to|(the )?new address( is|:)?|to)[:：,\uff0c\s]*",
@@ -69,6 +72,7 @@ class AddressChange:
                 read=_read_address,
                 read_answer=_take_address,
                 named=named["address"],
+                amend=_amend_address,
             ),
             Slot("receiver", "ask_receiver", read_answer=self._take_receiver, named=named["receiver"]),
             Slot("phone", "ask_phone", read=_read_phone, named=named["phone"]),
@@ -132,6 +136,25 @@ def _read_address(heard: Heard) -> str | None:
     start = heard.text.find(found[-1])
     whole = _CLAUSE.split(heard.text[start:])[0].strip() if start >= 0 else found[-1]
     return whole if _ADDRESS[0] <= len(whole) <= _ADDRESS[1] else None
+
+
+def _amend_address(heard: Heard, address: str) -> str | None:
+    """ "No, 302" for "… building 2, 301": the one number said replaces the number of the address that is most like it.
+
+    None when it could stand for two of them, or is like none.
+    """
+    said = _NUMBER.findall(heard.text)
+    if heard.question or len(said) != 1 or len(heard.plain) > AMENDMENT_LENGTH:
+        return None
+    places = [place for place in _NUMBER.finditer(address) if _is_like(place[0], said[0])]
+    if len(places) != 1:
+        return None
+    return address[: places[0].start()] + said[0] + address[places[0].end() :]
+
+
+def _is_like(old: str, new: str) -> bool:
+    """As long, and only one digit different."""
+    return len(old) == len(new) and sum(a != b for a, b in zip(old, new, strict=True)) == 1
 
 
 def _take_address(heard: Heard) -> str | None:

@@ -127,6 +127,9 @@ class Slot:
     when: Callable[[Values], bool] = _always
     named: re.Pattern[str] | None = None
     """How a customer names the slot itself ("the address is wrong")."""
+    amend: Callable[[Heard, str], str | None] | None = None
+    """The whole corrected value, from a message that says only the part that is wrong ("no, 302"); asked only while a
+    value waits for its confirmation."""
 
 
 class Arguments(BaseModel):

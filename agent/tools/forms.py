@@ -153,7 +153,23 @@ def _absorb(form: Form, slots: Sequence[Slot], heard: Heard, *, words: Words) ->
             continue
         after = _set(after, slot, value, slots=slots)
         changed.add(slot.name)
+    if not changed and form["stage"] == "confirming":
+        return _amend(after, slots, heard)
     return after, frozenset(changed)
+
+
+def _amend(form: Form, slots: Sequence[Slot], heard: Heard) -> tuple[Form, frozenset[str]]:
+    """A part of one value put right; of two values that it fits, neither."""
+    amended = {
+        slot.name: (slot, value)
+        for slot in slots
+        if slot.amend and isinstance(current := form["values"].get(slot.name), str)
+        if (value := slot.amend(heard, current)) is not None
+    }
+    if len(amended) != 1:
+        return form, frozenset()
+    [(slot, value)] = amended.values()
+    return _set(form, slot, value, slots=slots), frozenset({slot.name})
 
 
 def _read(slot: Slot, form: Form, heard: Heard, *, words: Words) -> Value | None:

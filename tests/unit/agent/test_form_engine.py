@@ -181,6 +181,34 @@ async def test_the_named_slot_is_asked_anew_when_the_customer_says_it_is_wrong(s
     assert played.values()["phone"] == "+8613900001111"
 
 
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("等下，是 302", "杭州市滨江区听涛路 9 号 2 幢 302"),
+        ("sorry, 3 幢", "杭州市滨江区听涛路 9 号 2 幢 301"),
+        ("等下，是 417", "杭州市滨江区听涛路 9 号 2 幢 301"),
+        ("302 还是 301", "杭州市滨江区听涛路 9 号 2 幢 301"),
+    ],
+)
+async def test_only_the_clear_part_is_changed_when_an_address_is_put_right(
+    shop: Shop, said: str, address: str
+) -> None:
+    """ "3" could mean 9 or 2, and 417 is like none of its numbers: those are asked about."""
+    played = Played(shop, "address_change")
+    for message in (
+        heard("SQ2026010007", order_no="SQ2026010007"),
+        heard("杭州市滨江区听涛路 9 号 2 幢 301", address="杭州市滨江区听涛路 9 号 2 幢 301"),
+        heard("不变"),
+        heard("13800001001", phone="+8613800001001"),
+    ):
+        await played.hear(message)
+    assert played.asks() == "confirm_address"
+    await played.hear(heard(said, acts=("correction",)))
+    assert played.values()["address"] == address
+    assert (played.asks() == "confirm_address") == address.endswith("302")
+    assert shop.changes() == []
+
+
 async def test_items_are_forgotten_when_the_order_changes(shop: Shop) -> None:
     played = Played(shop, "return_request")
     await played.hear(heard("SQ2026010002 的台灯坏了要退", order_no="SQ2026010002"))

@@ -132,6 +132,15 @@ FORM = replace(CALM, form_tool="return_request")
             {"route": "answer", "ask_again": True},
         ),
         (
+            replace(sure("refund_status"), form_tool="cancel_order", question=True, plain="how will i be refunded"),
+            {"route": "answer", "ask_again": True},
+        ),
+        (
+            replace(sure("refund_status"), form_tool="cancel_order", question=True, plain="sq2026010012 refunded yet?",
+                    has_order_no=True),
+            {"route": "task", "tool": "order_status", "park_form": True},
+        ),
+        (
             replace(sure("shipping_fee"), form_tool="return_request", form_fills=True, form_answers=True, question=True),
             {"tool": "return_request", "also_answer": True},
         ),

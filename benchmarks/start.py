@@ -41,9 +41,8 @@ async def answer(folder: Path) -> None:
         sent_at=system.clock(),
     )  # fmt: skip
     accepted = await system.intake.accept(message, b"")
-    # No signal says "nothing is left": the last one comes before the bus has noted the reply as sent.
-    while (state := await system.bus.depth()).waiting or state.running or state.replies_waiting:  # noqa: ASYNC110
-        await asyncio.sleep(POLL_SECONDS)
+    while (state := await system.bus.depth()).waiting or state.running or state.replies_waiting:
+        await system.bus.changed(POLL_SECONDS)
     print(f"answered {accepted.seq} {_resident_megabytes():.0f}", flush=True)
     await system.close()
 

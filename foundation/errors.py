@@ -9,6 +9,7 @@
     ├─ NotFound
     ├─ Conflict                  duplicate, stale version, somebody else holds it
     ├─ Exhausted                 rate, token, money or turn budget
+    │  └─ Overloaded             our own queue is full; nothing was taken
     └─ UpstreamError             somebody else's system
        ├─ UpstreamUnavailable    temporary
        └─ UpstreamRefused        permanent
@@ -89,6 +90,13 @@ class Exhausted(ServiceError):
 
     status = 429
     default_code = "exhausted"
+
+
+class Overloaded(Exhausted):
+    """Our own queue is full: nobody's fault, nothing was taken, and the same request works in a moment."""
+
+    status = 503
+    default_code = "busy"
 
 
 class UpstreamError(ServiceError):

@@ -38,6 +38,8 @@ app.add_typer(knowledge, name="knowledge")
 app.add_typer(evals, name="evals")
 
 FAILED = 2
+SOCKET_BYTES = 1_048_576
+"""A frame of a WebSocket. The chat cuts its own far earlier; the console's editor sends whole articles."""
 _terminal = Terminal(stderr=True)
 
 
@@ -166,7 +168,7 @@ def _serve(settings: Settings, *, work: bool) -> None:
     service = http.application(system, work=work, on_ready=lambda: _announce(settings))
     server = uvicorn.Server(
         uvicorn.Config(
-            service, host=settings.host, port=settings.port, log_level="warning", ws_ping_interval=None,
+            service, host=settings.host, port=settings.port, log_level="warning", ws_ping_interval=None, ws_max_size=SOCKET_BYTES,
             timeout_graceful_shutdown=10, server_header=False,
         )
     )  # fmt: skip

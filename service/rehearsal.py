@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from agent import records
+from agent.tools.mcp import McpOrders
 from channels import degrade
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing
@@ -167,6 +168,8 @@ async def rehearse(
         await system.open()
         system.start_work()
         try:
+            if isinstance(system.orders, McpOrders):  # whoever rehearses looks at the shop from outside, too
+                await system.orders.greeted()
             yield holder[0]
         finally:
             await system.close()

@@ -149,7 +149,8 @@ def _amend_address(heard: Heard, address: str) -> str | None:
     places = [place for place in _NUMBER.finditer(address) if _is_like(place[0], said[0])]
     if len(places) != 1:
         return None
-    return address[: places[0].start()] + said[0] + address[places[0].end() :]
+    number: str = said[0]
+    return address[: places[0].start()] + number + address[places[0].end() :]
 
 
 def _is_like(old: str, new: str) -> bool:

@@ -66,9 +66,13 @@ class McpOrders:
         """Begins to connect and does not wait: calls do. A server that is away is found by the next call."""
         self._opening = asyncio.create_task(self._greet(), name="order-system-greeting")
 
-    async def close(self) -> None:
+    async def greeted(self) -> None:
+        """When the first attempt to connect is over, whatever came of it."""
         if self._opening is not None:
             await self._opening
+
+    async def close(self) -> None:
+        await self.greeted()
         session, self._session = self._session, None
         if session is not None:
             await session.end()

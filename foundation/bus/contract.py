@@ -132,7 +132,7 @@ class Bus(Protocol):
         """Durable when it returns. `writes(connection, seq)` run only for a new entry, in the same transaction; an event
         that they return (it knows what only they could find out) is what is stored in place of `entry.event`.
         An exception means "unknown": the sender must send again, and deduplication absorbs it.
-        Raises `Exhausted` when the queue of uncommitted work is full, `Conflict` for another tenant's lane."""
+        Raises `Overloaded` when the queue of uncommitted work is full, `Conflict` for another tenant's lane."""
         ...
 
     async def take(self, limit: int) -> list[Turn]:

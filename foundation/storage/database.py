@@ -121,7 +121,7 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._pool(), self._run_read, work)
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Durable when it returns. Raises what `work` raises (its neighbours are untouched), `Exhausted` when too
+        """Durable when it returns. Raises what `work` raises (its neighbours are untouched), `Overloaded` when too
         much waits, `UpstreamUnavailable` when the outcome is unknown. Who stops waiting does not stop the work."""
         if self._writer is not None:
             committed: asyncio.Future[T] = self._writer.submit(work)
@@ -198,10 +198,8 @@ def _run(engine: sa.Engine | None, work: Callable[[sa.Connection], T]) -> T:
         raise
 
 
-def _busy() -> errors.Exhausted:
-    return errors.Exhausted(
-        "The service is busy; please send again in a moment.", code="busy", retry_after_seconds=1
-    )
+def _busy() -> errors.Overloaded:
+    return errors.Overloaded("The service is busy; please send again in a moment.", retry_after_seconds=1)
 
 
 @dataclass(slots=True)

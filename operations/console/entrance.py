@@ -49,7 +49,7 @@ class Entrance:
         return [
             Route("/console/login", self._show, methods=["GET"]),
             Route("/console/login", self._log_in, methods=["POST"]),
-            Route("/console/logout", self._log_out, methods=["POST", "GET"]),
+            Route("/console/logout", self._log_out, methods=["POST"]),
             Mount("/console-assets", StaticFiles(directory=_PAGES)),
         ]
 
@@ -97,7 +97,10 @@ class Entrance:
         )  # fmt: skip
         return answer
 
-    async def _log_out(self, _request: Request) -> Response:
+    async def _log_out(self, request: Request) -> Response:
+        """Asked for by our own pages; another site's form could only annoy, and may not do that either."""
+        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            raise errors.NotPermitted("Log out on the console itself.")
         answer = RedirectResponse("/console/login", status_code=303)
         answer.delete_cookie(COOKIE, path="/")
         return answer

@@ -31,6 +31,7 @@ _NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("knowledge", "/console/knowledge", "knowledge.edit"),
     ("prompts", "/console/prompts", "prompts.edit"),
 )
+_LOG_OUT = "() => fetch('/console/logout', {method: 'POST'}).then(() => location.assign('/console/login'))"
 _LOGO = (
     '<svg viewBox="0 0 48 48" width="26" height="26" aria-hidden="true"><path d="M6 12c10 0 10 12 18 12M6 36c10 0 '
     '10-12 18-12M24 24h18" fill="none" stroke="currentColor" stroke-width="5" stroke-linecap="round"/></svg>'
@@ -68,7 +69,7 @@ def draw(visit: Visit, current: str) -> None:
             icon("forum", visit.words("nav.chat")).props("href=/chat target=_blank")
             icon("contrast", visit.words("nav.theme"), lambda: _toggle(dark))
             icon("translate", visit.words("nav.language"), lambda: _change_language(visit))
-            icon("logout", visit.words("nav.out")).props("href=/console/logout")
+            icon("logout", visit.words("nav.out")).on("click", js_handler=_LOG_OUT)
 
 
 def icon(name: str, label: str, action: Callable[[], Any] | None = None) -> ui.button:

@@ -261,7 +261,7 @@ async def test_accept_says_busy_when_the_queue_is_full_and_accepts_again_after(m
     results = await asyncio.gather(
         *(machine.bus.accept(entry(f"m{number}")) for number in range(700)), return_exceptions=True
     )
-    refused = [result for result in results if isinstance(result, errors.Exhausted)]
+    refused = [result for result in results if isinstance(result, errors.Overloaded)]
     accepted = [result for result in results if not isinstance(result, BaseException)]
     assert refused
     assert len(accepted) + len(refused) == 700

@@ -156,7 +156,7 @@ async def test_write_says_busy_when_too_much_waits_and_works_again_after(either_
     go_on.set()
     await blocking
     results = await asyncio.gather(*writing, return_exceptions=True)
-    refused = [result for result in results if isinstance(result, errors.Exhausted)]
+    refused = [result for result in results if isinstance(result, errors.Overloaded)]
     assert len(refused) >= 20
     assert all(result.code == "busy" and result.retry_after_seconds for result in refused)
     assert await small.read(count) == 40 - len(refused)

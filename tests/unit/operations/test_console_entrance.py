@@ -8,6 +8,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from foundation import errors
 from operations.console.entrance import BODY_LIMIT, COOKIE, Entrance
 from operations.log_in_limit import WRONG_A_MINUTE
 from tests.unit.operations.conftest import PASSWORD, Office
@@ -95,6 +96,14 @@ async def test_logging_out_takes_the_cookie_away(client: httpx.AsyncClient) -> N
     answer = await client.post("/console/logout")
     assert answer.headers["location"] == "/console/login"
     assert COOKIE not in client.cookies
+
+
+async def test_another_site_cannot_log_anybody_out(client: httpx.AsyncClient) -> None:
+    await client.post("/console/login", data=_form())
+    assert (await client.get("/console/logout")).status_code == 405
+    with pytest.raises(errors.NotPermitted):
+        await client.post("/console/logout", headers={"sec-fetch-site": "cross-site"})
+    assert COOKIE in client.cookies
 
 
 def _form(**changes: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Scripts of Chinese: folds what a customer wrote into one form for matching, and answers in the script they write.
 
-Built once and carried by `AgentContext`. Hong Kong's forms are used for Cantonese, general traditional ones otherwise.
+Built once and carried by `AgentContext`. Hong Kong's forms are used for Cantonese, Taiwan's otherwise: OpenCC's own standard
+(爲, 牀) looks foreign to both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _CANTONESE = frozenset("嘅咗唔係喺哋啲嗰冇嚟咁睇瞓攞佢咩乜嘢�
 class Writing:
     def __init__(self) -> None:
         self._to_simplified = OpenCC("t2s")
-        self._to_traditional = OpenCC("s2t")
+        self._to_traditional = OpenCC("s2tw")
         self._to_hong_kong = OpenCC("s2hk")
 
     def plain(self, text: str) -> str:

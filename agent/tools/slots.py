@@ -97,7 +97,13 @@ def _meant(clause: str, telling: Mapping[str, set[str]], *, words: Words, severa
 
 def _by_other_words(clause: str, words: Words) -> set[str]:
     """The pieces of every word for the thing that was named."""
-    groups = [group for group in words.same_things if any(word in clause for word in group if len(word) > 1)]
+    measured = words.measured.search(clause)
+    thing = measured[measured.lastindex or 0] if measured else ""
+    groups = [
+        group
+        for group in words.same_things
+        if any(word in clause if len(word) > 1 else word == thing for word in group)
+    ]
     return {piece for group in groups for word in group for piece in pieces(word)}
 
 

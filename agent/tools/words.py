@@ -34,6 +34,8 @@ class Words:
     named: Mapping[str, re.Pattern[str]]
     question: re.Pattern[str]
     how_long: re.Pattern[str]
+    measured: re.Pattern[str]
+    """A measure word and the one character that names the thing: "盏灯"."""
     elliptic: re.Pattern[str]
     decision: re.Pattern[str]
     how_long_questions: Mapping[str, Mapping[str, str]]
@@ -68,6 +70,7 @@ def load(path: Path = FILE) -> Words:
             "same",
             "question",
             "how_long",
+            "measured",
             "elliptic",
             "decision",
         )

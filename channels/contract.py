@@ -3,6 +3,11 @@
 `intake` calls `handshake`, `verify`, `read`, `acknowledge` in this order for the webhook of a platform; `delivery`
 calls `send` for each part that `degrade` made. An adapter never sees intake or delivery; one that needs routes of
 its own (the web chat) gets the `Door`.
+
+What only some platforms need are promises of their own, which an adapter keeps by having the method: `Answering` (the
+reply stands in the answer to the webhook: voice), `Pulling` (we fetch: mail, a queue with a cursor), `Reporting`
+(delivery and read receipts), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the
+credentials work).
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import sqlalchemy as sa
 from pydantic import BaseModel, SecretStr
@@ -20,10 +25,19 @@ from starlette.routing import BaseRoute
 from foundation.clock import Clock
 from foundation.conversations import Conversation
 from foundation.live import Hub
-from foundation.messages import ContentKind, ConversationId, InboundMessage, OutboundMessage, TenantId
+from foundation.messages import (
+    Attachment,
+    ContentKind,
+    ConversationId,
+    InboundMessage,
+    OutboundMessage,
+    TenantId,
+)
 from foundation.security import Vault
 from foundation.storage.database import Database
 
+MAIN = "main"
+"""The account of a channel that the environment configures."""
 BODY_LIMIT = 1_048_576
 """Bytes of a webhook's body; every platform we know stays far below it."""
 
@@ -32,13 +46,17 @@ BODY_LIMIT = 1_048_576
 class Webhook:
     """A platform's request as it came. Header names are lower-case; `body` is raw: verify before parsing."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "HEAD"]
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
     account: str = ""
     """What stood behind the channel's name in the address; for platforms that sign nothing but know a path."""
+    path: str = ""
+    """Of the address as it was called, for signatures that cover it."""
+    query_string: str = ""
+    """As it was called, undecoded, for signatures that cover it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +66,7 @@ class Acknowledgement:
     body: bytes = b""
     status: int = 200
     media_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +148,13 @@ class Surroundings:
     """Sites that may embed us, exact origins; our own address always may."""
     identity_keys: Mapping[str, SecretStr] = field(default_factory=dict)
     """Key id → secret of the shop's signed user tokens (HS256)."""
+    account: str = MAIN
+    """Our name for this account of the channel; what `read` puts into `InboundMessage.account`."""
+
+    def hook(self, channel: str) -> str:
+        """The address to enter at the platform."""
+        tail = "" if self.account == MAIN else f"/{self.account}"
+        return f"{self.public_url}/v1/hooks/{self.tenant}/{channel}{tail}"
 
 
 class Channel(Protocol):
@@ -167,15 +193,82 @@ class Channel(Protocol):
         ...
 
 
+@runtime_checkable
+class Answering(Protocol):
+    """A channel whose reply stands in the answer to the webhook. `capabilities.synchronous_deadline_seconds` says how long
+    the platform waits; `send` is never called."""
+
+    def listens(self, webhook: Webhook) -> InboundMessage | None:
+        """For a call that says nothing and only fetches what is ready (a phone that was told to hold the line): names
+        its conversation by a message that is not stored. None for every other call."""
+        ...
+
+    def respond(self, webhook: Webhook, parts: Sequence[Part], *, waiting: bool) -> Acknowledgement:
+        """`parts` is what there is to say, possibly nothing; `waiting`: the reply was not ready in time and will come."""
+        ...
+
+
+@runtime_checkable
+class Pulling(Protocol):
+    """A channel that fetches its messages itself."""
+
+    async def pull(self, door: Door) -> None:
+        """Runs until it is cancelled, beside the service. What was accepted must stay accepted after a crash at any
+        point: store how far it came only after `door.accept`. Raises nothing for a platform that is away."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a part that was sent. `provider_id` is what `send` returned."""
+
+    provider_id: str
+    state: Literal["delivered", "read", "failed"]
+    code: str = ""
+    """Of a failure: the platform's own, prefixed by the channel's name."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
+        """In a call that was verified. Pure; tolerates what it does not know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    content: bytes
+    media_type: str = ""
+    """As the platform names it; whoever stores it looks at the bytes."""
+
+
+@runtime_checkable
+class Fetching(Protocol):
+    async def fetch(self, attachment: Attachment) -> Media:
+        """Raises `UpstreamUnavailable`, `UpstreamRefused` (gone, not ours), `InvalidInput` with code too_large."""
+        ...
+
+
+@runtime_checkable
+class Testing(Protocol):
+    async def test(self) -> str:
+        """One harmless call with the account's credentials; a sentence on what answered, e.g. the bot's name. Raises
+        `UpstreamUnavailable` or `UpstreamRefused` with the sentence that mends it."""
+        ...
+
+
 class ChannelFactory(Protocol):
     def __call__(self, settings: BaseModel, surroundings: Surroundings) -> Channel: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSpec:
-    """One line of `registry.py`. `settings` is read from HUILIU_<NAME>_… only when the channel is enabled."""
+    """One line of `registry.py`. `settings` is read from HUILIU_<NAME>_… only when the channel is enabled, or from an account
+    that was added; a form is made from it, so each field has a description. All fields have defaults."""
 
     name: str
     settings: type[BaseModel]
     build: ChannelFactory
     title: Mapping[str, str] = field(default_factory=dict)
+    closed: str = ""
+    """Why this channel cannot be opened at all (a platform without an interface for it); `huiliu doctor` says it."""

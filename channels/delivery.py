@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 
 from channels import degrade, records
-from channels.contract import Capabilities, Channel, Part
+from channels.contract import MAIN, Answering, Capabilities, Channel, Part
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing
 from foundation.clock import Clock
@@ -26,6 +26,16 @@ from foundation.telemetry import Metrics
 log = structlog.get_logger(__name__)
 
 Channels = Mapping[tuple[TenantId, str], Channel]
+"""By tenant and place: the channel's name for the account that the environment configures, `name:account` for others."""
+
+
+def place(channel: str, account: str) -> str:
+    return channel if account in ("", MAIN) else f"{channel}:{account}"
+
+
+def find_channel(channels: Channels, tenant: TenantId, channel: str, account: str) -> Channel | None:
+    """The account's own; else the main one, whose address may go on with a word of its own (a path that is a secret)."""
+    return channels.get((tenant, place(channel, account))) or channels.get((tenant, channel))
 
 
 class Delivery:
@@ -42,6 +52,10 @@ class Delivery:
         """The provider's id of the last part. Raises `UpstreamUnavailable` (try again: the transcript still says
         sending), `UpstreamRefused` and `UnsupportedContent` (never again: it says failed, with the code)."""
         message = outgoing.message
+        if isinstance(
+            find_channel(self._channels, message.tenant, message.channel, message.account), Answering
+        ):
+            return ""  # it waits in the transcript until the customer's next call fetches it
         try:
             provider_id = await self._send(outgoing)
         except (errors.UpstreamRefused, errors.InvalidInput) as error:
@@ -62,7 +76,7 @@ class Delivery:
 
     async def _send(self, outgoing: Outgoing) -> str:
         message = outgoing.message
-        channel = self._channels.get((message.tenant, message.channel))
+        channel = find_channel(self._channels, message.tenant, message.channel, message.account)
         if channel is None:
             raise errors.UpstreamRefused(f"The channel {message.channel} is not open.", code="channel_closed")
         parts = degrade.fit(message, channel.capabilities)

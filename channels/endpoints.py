@@ -6,7 +6,8 @@ at the root, everybody's under `/t/<tenant>`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from channels import answers
 from channels.contract import BODY_LIMIT, Channel, Webhook
-from channels.delivery import Channels
+from channels.delivery import Channels, find_channel
 from channels.intake import Intake
 from foundation import errors
 from foundation.clock import Clock
@@ -36,6 +37,9 @@ def routes(intake: Intake, channels: Channels, *, clock: Clock, metrics: Metrics
     ]
 
 
+_METHODS: Mapping[str, Literal["GET", "POST", "HEAD"]] = {"GET": "GET", "POST": "POST", "HEAD": "HEAD"}
+
+
 class Hooks:
     def __init__(self, intake: Intake, channels: Channels, *, clock: Clock, metrics: Metrics) -> None:
         self._intake = intake
@@ -51,25 +55,27 @@ class Hooks:
             self._metrics.refused.labels(channel.name, error.code).inc()
             raise
         webhook = Webhook(
-            method="POST" if request.method == "POST" else "GET",
+            method=_METHODS.get(request.method, "GET"),
             query=dict(request.query_params),
             headers={name.lower(): value for name, value in request.headers.items()},
             body=body,
             received_at=self._clock(),
             account=request.path_params.get("account", ""),
+            path=request.url.path,
+            query_string=request.url.query,
         )
         try:
-            answer = await self._intake.receive(channel, webhook)
+            answer = await self._intake.receive(tenant, channel, webhook)
         except errors.UnreadablePayload:
             await self._intake.keep_unreadable(tenant, channel, webhook)
             if not channel.capabilities.acknowledge_unreadable:
                 raise
             answer = channel.acknowledge(webhook)
-        return Response(answer.body, answer.status, media_type=answer.media_type)
+        return Response(answer.body, answer.status, dict(answer.headers), media_type=answer.media_type)
 
     def _find(self, path: dict[str, str]) -> tuple[TenantId, Channel]:
         tenant = TenantId(path["tenant"])
-        channel = self._channels.get((tenant, path["channel"]))
+        channel = find_channel(self._channels, tenant, path["channel"], path.get("account", ""))
         if channel is None:
             raise errors.NotFound(
                 "Nothing listens at this address. Check the tenant and the channel in it.",

@@ -8,14 +8,24 @@ answers it. The same message any number of times is one message.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import sqlalchemy as sa
 import structlog
 
-from channels import degrade
+from channels import degrade, records
 from channels import text as texts
-from channels.contract import Accepted, Acknowledgement, Channel, ProofWriter, Webhook
+from channels.contract import (
+    Accepted,
+    Acknowledgement,
+    Answering,
+    Channel,
+    ProofWriter,
+    Reporting,
+    Webhook,
+)
+from channels.exchange import Exchange
 from foundation import conversations, errors
 from foundation.bus.contract import Bus, Entry
 from foundation.clock import Clock
@@ -28,6 +38,8 @@ from foundation.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
+SILENT_EVENTS = frozenset({"end"})
+"""Nothing is said to a customer who hung up."""
 CHOICE_LENGTH = 120
 """Characters; a longer text is no choice, and costs no look at the last reply."""
 CHOICE_REACH = 5
@@ -52,8 +64,9 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._hub = hub
+        self._exchange = Exchange(database, hub)
 
-    async def receive(self, channel: Channel, webhook: Webhook) -> Acknowledgement:
+    async def receive(self, tenant: TenantId, channel: Channel, webhook: Webhook) -> Acknowledgement:
         """Durable when it returns. Raises `NotAuthentic`, `UnreadablePayload`, `Exhausted`; the platform repeats and
         deduplication absorbs what was already accepted."""
         try:
@@ -65,8 +78,38 @@ class Intake:
             self._metrics.refused.labels(channel.name, error.code).inc()
             log.warning("webhook refused", channel=channel.name, code=error.code)
             raise
-        for message in channel.read(webhook):
-            await self.accept(message, webhook.body)
+        accepted = [(message, await self.accept(message, webhook.body)) for message in channel.read(webhook)]
+        if isinstance(channel, Reporting):
+            await self.note_receipts(tenant, channel, webhook)
+        if isinstance(channel, Answering):
+            return await self._answer(channel, webhook, accepted)
+        return channel.acknowledge(webhook)
+
+    async def note_receipts(self, tenant: TenantId, channel: Channel, webhook: Webhook) -> None:
+        """What became of replies, by the platform's word; a receipt for what we did not send is let go."""
+        assert isinstance(channel, Reporting)
+        for receipt in channel.receipts(webhook):
+            conversation_id = await self._database.write(
+                partial(records.note_receipt, tenant=tenant, channel=channel.name, receipt=receipt)
+            )
+            if conversation_id is not None:
+                self._hub.tell(Signal("receipt", conversation_id))
+
+    async def _answer(
+        self, channel: Channel, webhook: Webhook, accepted: Sequence[tuple[InboundMessage, Accepted]]
+    ) -> Acknowledgement:
+        """On a channel that is answered in the call itself."""
+        assert isinstance(channel, Answering)
+        if accepted:
+            message, place = accepted[-1]
+            return await self._exchange.respond(
+                channel, webhook, tenant=message.tenant, conversation_id=place.conversation_id,
+                repeat_of=0 if place.new else place.seq, waits=message.event not in SILENT_EVENTS,
+            )  # fmt: skip
+        if (listener := channel.listens(webhook)) is not None:
+            return await self._exchange.respond(
+                channel, webhook, tenant=listener.tenant, conversation_id=self.conversation_id(listener)
+            )
         return channel.acknowledge(webhook)
 
     async def accept(self, message: InboundMessage, raw: bytes) -> Accepted:

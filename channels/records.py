@@ -1,6 +1,7 @@
 """What delivery remembers: which part of which reply went out when, so that a retry goes on with the next part.
 
-The same rows count what we sent since the customer's last action, for channels with a quota.
+The same rows count what we sent since the customer's last action, for channels with a quota, and lead a platform's
+receipt to the message it is about.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from channels.contract import Receipt
+from foundation import conversations
 from foundation.clock import to_milliseconds
 from foundation.messages import ConversationId, TenantId
 from foundation.storage.database import metadata
@@ -24,6 +27,7 @@ delivery_part_table = sa.Table(
     sa.Column("provider_id", sa.Text, nullable=False),
     sa.Column("sent_at", sa.BigInteger, nullable=False),
     sa.Index("delivery_part_quota", "tenant", "conversation_id", "sent_at"),
+    sa.Index("delivery_part_provider", "provider_id"),
 )
 
 
@@ -70,3 +74,29 @@ def count_sent_since(
     if moment is not None:
         query = query.where(table.sent_at >= to_milliseconds(moment))
     return int(connection.execute(query).scalar_one())
+
+
+_RANK = {"accepted": 0, "sending": 1, "sent": 2, "delivered": 3, "read": 4, "failed": 5}
+
+
+def note_receipt(
+    connection: sa.Connection, tenant: TenantId, channel: str, receipt: Receipt
+) -> ConversationId | None:
+    """States only move forward; what was read cannot fail any more. None when nothing of ours is meant."""
+    part, talk = delivery_part_table.c, conversations.conversation_table.c
+    if not receipt.provider_id:
+        return None
+    found = connection.execute(
+        sa.select(part.conversation_id, part.message_id)
+        .join(conversations.conversation_table, talk.id == part.conversation_id)
+        .where(part.provider_id == receipt.provider_id, part.tenant == tenant, talk.channel == channel)
+    ).first()
+    if found is None:
+        return None
+    message = conversations.find_message(connection, tenant, found.conversation_id, found.message_id)
+    if message is None or message.state == "read" or _RANK[message.state] >= _RANK[receipt.state]:
+        return None
+    conversations.mark_state(
+        connection, tenant, found.conversation_id, found.message_id, state=receipt.state, error=receipt.code or None
+    )  # fmt: skip
+    return ConversationId(found.conversation_id)

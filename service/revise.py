@@ -23,7 +23,9 @@ TABLES = (
     "prompts.records",
     "agent.records",
     "operations.records",
+    "channels.accounts",
     "channels.records",
+    "channels.shelf",
     "channels.registry",
 )
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation import settings
-from service.simulate import wechat_oa
+from service.simulate import stage, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 
-SIMULATORS = (Simulator("wechat_oa", WechatOaSettings, wechat_oa.play),)
+SIMULATORS: tuple[Simulator, ...] = (Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),)
 
 
 async def run(name: str, texts: Sequence[str], options: Options, *, say: Say = print) -> int:
@@ -19,4 +19,8 @@ async def run(name: str, texts: Sequence[str], options: Options, *, say: Say = p
         known = ", ".join(simulator.name for simulator in SIMULATORS)
         say(f"There is no simulator for {name!r}. Known: {known}.")
         return NOT_POSSIBLE
-    return await found.play(texts, options, settings=settings.channel(name, found.settings), say=say)
+    chosen = settings.channel(name, found.settings)
+    if found.platform is not None:
+        return await stage.play(name, found.platform, texts, options, settings=chosen, say=say)
+    assert found.play is not None
+    return await found.play(texts, options, settings=chosen, say=say)

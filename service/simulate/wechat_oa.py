@@ -8,22 +8,19 @@ through which the server replies. Credentials are those of the server: configure
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx
-import uvicorn
 from pydantic import BaseModel
-from starlette.types import ASGIApp
 
 from channels.adapters.wechat_oa import codec
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation import errors
 from foundation.clock import utc_now
 from service.simulate.contract import DONE, NOT_ANSWERED, NOT_POSSIBLE, Options, Say
+from service.simulate.stage import bind, next_shown, reason, serving
 from service.simulate.wechat_api import Shown, WechatApi
 from service.simulate.wechat_callback import Call, openid_of, render_call, text_fields
 
@@ -138,7 +135,7 @@ class _Customer:
             self._say_passive(taken[0].content)
             return "taken"
         if refused:
-            self._say(f"  refused: {_reason(refused[0])}")
+            self._say(f"  refused: {reason(refused[0])}")
             return "refused"
         return None
 
@@ -155,7 +152,7 @@ class _Customer:
     async def _look(self) -> int:
         """Waits for the first reply, then until nothing more comes."""
         count, patience = 0, self._options.wait_seconds
-        while (seen := await _next(self._shown, patience)) is not None:
+        while (seen := await next_shown(self._shown, patience)) is not None:
             if seen.openid != self._openid:
                 self._say("  (a reply to another customer)")
                 continue
@@ -180,49 +177,3 @@ class _Customer:
             self._menu = {label: chosen for chosen, label in seen.choices}
         for _, label in seen.choices:
             self._say(f"    [{label}]")
-
-
-async def _next(shown: asyncio.Queue[Shown], patience: float) -> Shown | None:
-    try:
-        return await asyncio.wait_for(shown.get(), patience)
-    except TimeoutError:
-        return None
-
-
-def _reason(response: httpx.Response) -> str:
-    try:
-        error = response.json()["error"]
-        return f"{response.status_code} {error['code']}: {error['message']}"
-    except (ValueError, KeyError, TypeError):
-        return str(response.status_code)
-
-
-def bind(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((_LOCAL[0], port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to the command, so that Ctrl-C ends it at once."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
-    server = _Server(uvicorn.Config(app, log_level="error", lifespan="off", access_log=False))
-    running = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await running
-        listener.close()

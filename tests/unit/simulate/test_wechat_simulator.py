@@ -33,6 +33,7 @@ from foundation.security import Vault
 from foundation.storage.database import Database
 from foundation.telemetry import Metrics
 from service.simulate import registry
+from service.simulate import stage as theatre
 from service.simulate import wechat_oa as simulator
 from service.simulate.contract import DONE, NOT_ANSWERED, NOT_POSSIBLE, Options
 
@@ -98,7 +99,7 @@ def free_port() -> int:
 @asynccontextmanager
 async def serving(app: Starlette) -> AsyncIterator[str]:
     port = free_port()
-    async with simulator.serving(app, simulator.bind(port)):
+    async with theatre.serving(app, theatre.bind(port)):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -1,0 +1,114 @@
+"""The reply that stands in the answer to a webhook: waits for it, within the time the platform gives.
+
+For channels that are `Answering` (voice). The turn is worked wherever a worker is; what it writes into the transcript is
+found here, however many processes there are. What is handed over is marked as sent, so the next call brings what
+became ready meanwhile, and nothing twice. A repeated call gets again what the first one got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import sqlalchemy as sa
+
+from channels import degrade
+from channels.contract import Acknowledgement, Answering, Channel, Webhook
+from foundation import conversations
+from foundation.conversations import Message
+from foundation.live import Hub, Signal
+from foundation.messages import ConversationId, MessageId, OutboundMessage, Reply, TenantId
+from foundation.storage.database import Database
+
+POLL_SECONDS = 0.25
+"""Where the worker is another process its signals do not come here."""
+REACH = 20
+"""Messages; what was not heard before that many others is no longer worth saying."""
+OURS = ("bot", "agent")
+
+
+class Exchange:
+    def __init__(self, database: Database, hub: Hub) -> None:
+        self._database = database
+        self._hub = hub
+
+    async def respond(
+        self, channel: Channel, webhook: Webhook, *, tenant: TenantId, conversation_id: ConversationId,
+        repeat_of: int = 0, waits: bool = True,
+    ) -> Acknowledgement:  # fmt: skip
+        """`repeat_of`: the place of the message that this call brought before; `waits`: a reply is expected."""
+        assert isinstance(channel, Answering)
+        deadline = time.monotonic() + (channel.capabilities.synchronous_deadline_seconds or 0.0)
+        with self._hub.listen(conversation_id) as signals:
+            lines = await self._ready(tenant, conversation_id, repeat_of)
+            while not lines and waits and (left := deadline - time.monotonic()) > 0:
+                await _signal(signals, min(left, POLL_SECONDS))
+                lines = await self._ready(tenant, conversation_id, repeat_of)
+        parts = [
+            part
+            for line in lines
+            for part in degrade.fit(_outbound(line, channel, tenant, conversation_id), channel.capabilities)
+        ]
+        answer = channel.respond(webhook, parts, waiting=waits and not lines)
+        await self._mark(tenant, conversation_id, lines)
+        return answer
+
+    async def _ready(
+        self, tenant: TenantId, conversation_id: ConversationId, repeat_of: int
+    ) -> list[Message]:
+        def look(connection: sa.Connection) -> list[Message]:
+            found = conversations.find(connection, tenant, conversation_id)
+            if found is None:
+                return []
+            newest = conversations.read(
+                connection, tenant, conversation_id, before_seq=found.last_seq + 1, limit=REACH
+            )
+            if repeat_of:
+                return _after(newest, repeat_of)
+            return [line for line in newest if line.role in OURS and line.state in ("accepted", "sending")]
+
+        return await self._database.read(look)
+
+    async def _mark(self, tenant: TenantId, conversation_id: ConversationId, lines: list[Message]) -> None:
+        if not lines:
+            return
+
+        def mark(connection: sa.Connection) -> None:
+            for line in lines:
+                conversations.mark_state(
+                    connection, tenant, conversation_id, MessageId(line.id), state="sent"
+                )
+
+        await self._database.write(mark)
+        self._hub.tell(Signal("receipt", conversation_id))
+
+
+def _after(newest: list[Message], seq: int) -> list[Message]:
+    """Ours behind the customer's message, up to what the customer said next."""
+    found: list[Message] = []
+    for line in newest:
+        if line.seq > seq and line.role == "customer":
+            break
+        if line.seq > seq and line.role in OURS:
+            found.append(line)
+    return found
+
+
+async def _signal(signals: asyncio.Queue[Signal], seconds: float) -> None:
+    try:
+        await asyncio.wait_for(signals.get(), seconds)
+    except TimeoutError:
+        return
+
+
+def _outbound(
+    line: Message, channel: Channel, tenant: TenantId, conversation_id: ConversationId
+) -> OutboundMessage:
+    reply = Reply(
+        text=line.text, language=line.language or "zh", choices=line.choices, attachments=line.attachments,
+        citations=line.citations,
+    )  # fmt: skip
+    return OutboundMessage(
+        tenant=tenant, channel=channel.name, account="", conversation_id=conversation_id,
+        message_id=MessageId(line.id), recipient=conversation_id, role=line.role, reply=reply,
+    )  # fmt: skip

@@ -83,6 +83,7 @@ async def _bare(system: wiring.System, messages: list[Call]) -> float:
     async def sender() -> None:
         for call in waiting:
             await system.intake.receive(
+                TENANT,
                 channel,
                 Webhook(
                     method="POST",

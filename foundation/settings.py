@@ -62,7 +62,8 @@ class Settings(BaseSettings):
     )
     tenants: list[str] = Field(["demo"], description="Tenants served by this process, as a JSON list.")
     channels: list[str] = Field(
-        ["web_chat", "wechat_oa"], description="Channels that are open, as a JSON list."
+        [],
+        description="Channels that are open, as a JSON list. Empty: those with settings; in the demo all of them.",
     )
     widget_origins: list[str] = Field(
         [],
@@ -180,6 +181,12 @@ def channel(name: str, model: type[M]) -> M:
         return model.model_validate(values, strict=False)
     except ValidationError as error:
         raise ConfigurationError(_explain(error, prefix)) from error
+
+
+def is_configured(name: str) -> bool:
+    """Is there any setting HUILIU_<NAME>_…?"""
+    prefix = f"{PREFIX}{name.upper()}_"
+    return any(value for key, value in _environment().items() if key.startswith(prefix))
 
 
 def _environment() -> dict[str, str]:

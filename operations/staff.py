@@ -31,7 +31,7 @@ from operations.records import staff_table
 Role = Literal["agent", "editor", "qa", "manager", "admin"]
 Permission = Literal[
     "desk.read", "desk.reply", "desk.approve", "knowledge.edit", "knowledge.publish", "prompts.edit",
-    "prompts.publish", "quality.run", "staff.manage", "audit.read",
+    "prompts.publish", "quality.run", "staff.manage", "audit.read", "channels.manage",
 ]  # fmt: skip
 
 _DESK: frozenset[Permission] = frozenset({"desk.read", "desk.reply"})
@@ -42,8 +42,10 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     "agent": _DESK,
     "editor": _CONTENT,
     "qa": frozenset({"quality.run", "desk.read"}),
-    "manager": _DESK | _CONTENT | {"desk.approve", "quality.run", "audit.read"},
-    "admin": _DESK | _CONTENT | {"desk.approve", "quality.run", "audit.read", "staff.manage"},
+    "manager": _DESK | _CONTENT | {"desk.approve", "quality.run", "audit.read", "channels.manage"},
+    "admin": _DESK
+    | _CONTENT
+    | {"desk.approve", "quality.run", "audit.read", "channels.manage", "staff.manage"},
 }
 
 FAILURES_BEFORE_LOCK = 5

@@ -24,8 +24,8 @@ from foundation import errors, telemetry
 from foundation import settings as configuration
 from foundation.security import Vault
 from foundation.settings import Settings
+from service import channel_commands, http, keys, knowledge_commands, rehearsal, wiring
 from service import doctor as checks
-from service import http, keys, knowledge_commands, rehearsal, wiring
 from service.simulate import registry as simulators
 from service.simulate.contract import Options
 
@@ -33,8 +33,10 @@ T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Huiliu: unified AI customer service.")
 knowledge = typer.Typer(no_args_is_help=True, help="Articles: import, publish, search.")
+channels = typer.Typer(no_args_is_help=True, help="Accounts of channels: list, form, add, test, remove.")
 evals = typer.Typer(no_args_is_help=True, help="Evaluation suites.")
 app.add_typer(knowledge, name="knowledge")
+app.add_typer(channels, name="channels")
 app.add_typer(evals, name="evals")
 
 FAILED = 2
@@ -124,6 +126,53 @@ def knowledge_search(
     """Show which passages would answer a question."""
     settings = _settings(quiet=True)
     _guard(lambda: _run(knowledge_commands.search(settings, text, language, as_json=as_json)))
+
+
+@channels.command("list")
+def channels_list() -> None:
+    """Show the accounts, whether they are open, and the address to enter at each platform."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(channel_commands.show(settings)))
+
+
+@channels.command("form")
+def channels_form(channel: Annotated[str, typer.Argument(help="Which channel.")]) -> None:
+    """Show the settings that an account of this channel has."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(channel_commands.describe(settings, channel)))
+
+
+@channels.command("add")
+def channels_add(
+    channel: Annotated[str, typer.Argument(help="Which channel.")],
+    account: Annotated[
+        str, typer.Argument(help="A name of yours for the account; the same again changes it.")
+    ],
+    values: Annotated[list[str], typer.Argument(help="NAME=VALUE each; NAME=- asks without showing.")],
+) -> None:
+    """Add or change an account; it is open at once."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(channel_commands.add(settings, channel, account, values)))
+
+
+@channels.command("test")
+def channels_test(
+    channel: Annotated[str, typer.Argument(help="Which channel.")],
+    account: Annotated[str, typer.Argument(help="Which account.")] = "main",
+) -> None:
+    """Try an account's credentials with one harmless call."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(channel_commands.test(settings, channel, account)))
+
+
+@channels.command("remove")
+def channels_remove(
+    channel: Annotated[str, typer.Argument(help="Which channel.")],
+    account: Annotated[str, typer.Argument(help="Which account.")],
+) -> None:
+    """Close an account and forget its settings."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(channel_commands.remove(settings, channel, account)))
 
 
 @evals.command("run")

@@ -26,6 +26,7 @@ from foundation import errors
 from foundation import settings as configuration
 from foundation.embedders.bundled import BundledEmbedder
 from foundation.settings import Settings
+from service.channel_set import names_to_open
 
 Say = Callable[[str], None]
 MARKS = {"good": "✓", "note": "·", "bad": "✗"}
@@ -154,25 +155,27 @@ def _port(settings: Settings) -> Finding:
 def _channels(settings: Settings) -> list[Finding]:
     findings = []
     known = {spec.name: spec for spec in registry.CHANNELS}
-    for name in settings.channels:
-        spec = known.get(name)
-        if spec is None:
-            findings.append(
-                Finding("bad", f"There is no channel {name!r}.", f"Choose among {', '.join(known)}.")
-            )
-            continue
+    try:
+        names = names_to_open(settings, registry.CHANNELS)
+    except errors.ConfigurationError as error:
+        return [Finding("bad", str(error), f"Choose among {', '.join(known)}.")]
+    for name in names:
         try:
-            configuration.channel(name, spec.settings)
+            configuration.channel(name, known[name].settings)
         except errors.ConfigurationError as error:
             findings.append(Finding("bad", f"Channel {name}: {error}", f"Correct HUILIU_{name.upper()}_…"))
         else:
-            findings.append(Finding("good", f"Channel {name}"))
-    closed = [name for name in known if name not in settings.channels]
+            demo = "" if name == "web_chat" or configuration.is_configured(name) else " (demo credentials)"
+            findings.append(Finding("good", f"Channel {name}{demo}"))
+    closed = [name for name, spec in known.items() if name not in names and not spec.closed]
     if closed:
         findings.append(
             Finding("note", f"Closed channels: {', '.join(closed)}", "Open them in HUILIU_CHANNELS.")
         )
-    return findings
+    return [
+        *findings,
+        *(Finding("note", f"Channel {name}: {known[name].closed}") for name in known if known[name].closed),
+    ]
 
 
 async def _embedder(settings: Settings) -> Finding:

@@ -8,32 +8,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import typer
 from rich.console import Console as Terminal
 from rich.table import Table
 
 from foundation import errors
-from foundation.clock import utc_now
-from foundation.messages import TenantId
-from foundation.security import Vault
 from foundation.settings import Settings
-from service import http, keys, wiring
-from service.operator import make_pass
-
-TIMEOUT_SECONDS = 600.0
+from service.remote import call, open_client
 
 
 async def import_folder(settings: Settings, path: Path, *, publish: bool) -> int:
     """Exit code 1 when a file could not be read as an article."""
     body = {"name": path.name or "import", "files": _read_files(path), "publish": publish}
-    async with _client(settings) as client:
-        answer = await _call(client, "POST", "/v1/knowledge/import", body)
+    async with open_client(settings) as client:
+        answer = await call(client, "POST", "/v1/knowledge/import", body)
     counts = ", ".join(f"{name} {answer[name]}" for name in ("new", "changed", "unchanged", "removed"))
     typer.echo(f"{counts}, problems {len(answer['problems'])}")
     for problem in answer["problems"]:
@@ -42,14 +32,14 @@ async def import_folder(settings: Settings, path: Path, *, publish: bool) -> int
 
 
 async def publish(settings: Settings, article: str, language: str) -> None:
-    async with _client(settings) as client:
-        answer = await _call(client, "POST", f"/v1/knowledge/articles/{language}/{article}/publish", {})
+    async with open_client(settings) as client:
+        answer = await call(client, "POST", f"/v1/knowledge/articles/{language}/{article}/publish", {})
     typer.echo(f"{article} ({language}) version {answer['version']} is published.")
 
 
 async def search(settings: Settings, text: str, language: str, *, as_json: bool) -> None:
-    async with _client(settings) as client:
-        answer = await _call(client, "GET", "/v1/knowledge/search", params={"q": text, "language": language})
+    async with open_client(settings) as client:
+        answer = await call(client, "GET", "/v1/knowledge/search", params={"q": text, "language": language})
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
@@ -59,48 +49,6 @@ async def search(settings: Settings, text: str, language: str, *, as_json: bool)
     for hit in answer["passages"]:
         table.add_row(f"{hit['score']:.3f}", hit["article"], hit["title"], hit["answer"][:120])
     Terminal().print(table)
-
-
-@asynccontextmanager
-async def _client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the running server, or of the same application opened in this process."""
-    vault = Vault(keys.master_key(settings))
-    header = {"Authorization": f"Bearer {make_pass(vault, TenantId(settings.tenants[0]), utc_now)}"}
-    if await _is_running(settings):
-        async with httpx.AsyncClient(
-            base_url=settings.address, headers=header, timeout=TIMEOUT_SECONDS
-        ) as client:
-            yield client
-        return
-    system = wiring.build(settings)
-    app = http.application(system)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
-            base_url="http://here",
-            headers=header,
-            timeout=TIMEOUT_SECONDS,
-        ) as client,
-    ):
-        yield client
-
-
-async def _is_running(settings: Settings) -> bool:
-    try:
-        async with httpx.AsyncClient(timeout=2) as client:
-            return (await client.get(f"http://{settings.host}:{settings.port}/health")).is_success
-    except httpx.HTTPError:
-        return False
-
-
-async def _call(client: httpx.AsyncClient, method: str, address: str, body: Any = None, **more: Any) -> Any:
-    answer = await client.request(method, address, json=body, **more)
-    content = answer.json()
-    if answer.is_success:
-        return content
-    problem = content.get("error", {})
-    raise errors.InvalidInput(problem.get("message", answer.reason_phrase), code=problem.get("code"))
 
 
 def _read_files(path: Path) -> list[dict[str, str]]:

@@ -31,12 +31,11 @@ from agent.understanding.understand import Understander
 from agent.writing import Writing
 from channels import endpoints
 from channels import registry as channel_registry
-from channels.contract import Channel, Surroundings
-from channels.delivery import Delivery
+from channels.contract import Surroundings
+from channels.delivery import Delivery, find_channel
 from channels.intake import Intake
 from customers.directory import Directory
 from foundation import conversations
-from foundation import settings as configuration
 from foundation.bus.contract import Bus, Outgoing
 from foundation.bus.embedded import EmbeddedBus
 from foundation.bus.postgres import PostgresBus
@@ -45,7 +44,6 @@ from foundation.embedders.bundled import BundledEmbedder
 from foundation.embedders.cached import CachedEmbedder, Side
 from foundation.embedders.contract import Embedder
 from foundation.embedders.sentence_transformer import SentenceTransformerEmbedder
-from foundation.errors import ConfigurationError
 from foundation.language_models.contract import LanguageModel
 from foundation.language_models.litellm_router import LitellmRouter
 from foundation.live import Hub, Signal
@@ -55,6 +53,7 @@ from foundation.settings import Settings
 from foundation.storage.database import Database
 from foundation.telemetry import Metrics
 from operations.audit import find_break
+from operations.channel_desk import ChannelDesk
 from operations.console.entrance import Entrance
 from operations.console.pages import Console
 from operations.console.reading import DeskReading
@@ -68,8 +67,10 @@ from retrieval.ingestion import Ingestion
 from retrieval.search import KnowledgeBase
 from retrieval.sources.markdown_folder import MarkdownFolder
 from service import handlers, keys
+from service.channel_set import ChannelSet, names_to_open
 from service.operator import Doorman
 from service.routes import demo
+from service.routes.channels import ChannelRoutes
 from service.routes.sign_in import SignIn
 from service.routes.staff import StaffRoutes
 from service.worker import Pace, Worker
@@ -122,12 +123,13 @@ class System:
     knowledge: KnowledgeBase
     ingestion: Ingestion
     directory: Directory
-    channels: dict[tuple[TenantId, str], Channel]
+    channels: ChannelSet
     intake: Intake
     delivery: Delivery
     staff: Staff
     desk: Desk
     reading: DeskReading
+    channel_desk: ChannelDesk
     deliver: Deliver
     turns: Turns = field(init=False)
     worker: Worker = field(init=False)
@@ -160,9 +162,8 @@ class System:
             self.bus, handlers.table(self), deliver=self.deliver, on_buried=handlers.GivenUp(self.clock),
             metrics=self.metrics, pace=Pace(slots=self.settings.slots),
         )  # fmt: skip
-        for channel in self.channels.values():
-            await channel.open()
-            stack.push_async_callback(channel.close)
+        stack.push_async_callback(self.channels.close)
+        await self.channels.open()
         stack.push_async_callback(self.worker.stop)
         # The first text of several words in Latin letters loads language models for a second: not while it waits.
         warming = asyncio.create_task(asyncio.to_thread(detect_language, WARM_UP))
@@ -174,18 +175,20 @@ class System:
         """Turns are done in this process from now on."""
         self.intake.foretell = self._begin_thinking
         self.worker.start()
+        self.channels.start(self.intake)
 
     async def close(self) -> None:
         await self._open.aclose()
 
     def routes(self) -> Sequence[BaseRoute]:
-        staff_routes = StaffRoutes(self, Doorman(self.staff, self.vault, self.clock))
+        doorman = Doorman(self.staff, self.vault, self.clock)
         identity_keys = keys.identity_keys(self.settings, self.vault)
         sign_in = SignIn(self.directory, self.database, self.bus, keys=identity_keys, clock=self.clock)
         routes = [
             *endpoints.routes(self.intake, self.channels, clock=self.clock, metrics=self.metrics),
             *sign_in.routes(),
-            *staff_routes.routes(),
+            *StaffRoutes(self, doorman).routes(),
+            *ChannelRoutes(self.channel_desk, doorman).routes(),
         ]
         if self.settings.environment == "demo":
             shop = demo.DemoShop(keys.demo_identity_key(self.vault), self.clock)
@@ -241,7 +244,7 @@ class System:
 
         def make(connection: sa.Connection) -> str:
             conversation = conversations.get(connection, tenant, conversation_id)
-            channel = self.channels.get((tenant, conversation.channel))
+            channel = find_channel(self.channels, tenant, conversation.channel, conversation.account)
             if channel is not None and channel.capabilities.sign_in:
                 return ""
             return self.directory.make_sign_in_link(connection, tenant, conversation_id)
@@ -299,6 +302,7 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
         knowledge=knowledge,
         ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
         directory=directory, channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
+        channel_desk=ChannelDesk(channel_registry.CHANNELS, channels, database, clock=clock),
         deliver=replaced.get("deliver") or delivery.deliver,
     )  # fmt: skip
 
@@ -328,26 +332,18 @@ def _orders(settings: Settings) -> McpOrders:
     return McpOrders(demo_orders(settings.data_dir.resolve() / "shop" / "orders.db"), folder=ROOT)
 
 
-def _channels(
-    settings: Settings, *, database: Database, vault: Vault, hub: Hub, clock: Clock
-) -> dict[tuple[TenantId, str], Channel]:
-    known = {spec.name: spec for spec in channel_registry.CHANNELS}
-    unknown = [name for name in settings.channels if name not in known]
-    if unknown:
-        raise ConfigurationError(
-            f"HUILIU_CHANNELS names {', '.join(unknown)}; there are {', '.join(sorted(known))}."
-        )
-    opened: dict[tuple[TenantId, str], Channel] = {}
-    for tenant in map(TenantId, settings.tenants):
-        surroundings = Surroundings(
+def _channels(settings: Settings, *, database: Database, vault: Vault, hub: Hub, clock: Clock) -> ChannelSet:
+    surroundings = {
+        tenant: Surroundings(
             tenant=tenant, public_url=settings.address, database=database, vault=vault, hub=hub, clock=clock,
             data_dir=settings.data_dir, origins=tuple(settings.widget_origins),
             identity_keys=keys.identity_keys(settings, vault),
-        )  # fmt: skip
-        for name in settings.channels:
-            spec = known[name]
-            opened[tenant, name] = spec.build(configuration.channel(name, spec.settings), surroundings)
-    return opened
+        )
+        for tenant in map(TenantId, settings.tenants)
+    }  # fmt: skip
+    found = ChannelSet(channel_registry.CHANNELS, surroundings, database)
+    found.configure(names_to_open(settings, channel_registry.CHANNELS))
+    return found
 
 
 def _checkpoint_place(settings: Settings) -> str:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import sqlalchemy as sa
 
@@ -194,7 +196,7 @@ async def test_a_person_takes_over_when_it_is_needed(world: World, text: str, re
     assert any(word in reply for word in ("同事", "colleague"))
     conversation = await world.conversation()
     assert (conversation.holder, conversation.handoff_reason) == ("queue", reason)
-    assert "return_request" in (conversation.handoff_summary or "")
+    assert re.search("退货|return", conversation.handoff_summary or "")
     assert text[:8] in (conversation.handoff_summary or "")
     assert [entry.event.name for entry in world.entries] == ["HandoffRequested"]
 

@@ -1,0 +1,70 @@
+"""`huiliu channels …`: accounts of channels from the terminal, on the running server or on the installation itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console as Terminal
+from rich.table import Table
+
+from foundation import errors
+from foundation.settings import Settings
+from service.remote import call, open_client
+
+
+async def show(settings: Settings) -> None:
+    async with open_client(settings) as client:
+        answer = await call(client, "GET", "/v1/channels")
+    table = Table(title="Channels")
+    for name in ("channel", "account", "state", "last in", "failed today", "address"):
+        table.add_column(name, overflow="fold")
+    for one in answer["accounts"]:
+        table.add_row(
+            one["channel"], one["account"], _state(one), (one["last_in"] or "")[:19], str(one["failed"] or ""), one["hook"]
+        )  # fmt: skip
+    Terminal().print(table)
+    for kind in answer["kinds"]:
+        if kind["closed"]:
+            typer.echo(f"{kind['name']}: {kind['closed']}")
+
+
+async def describe(settings: Settings, channel: str) -> None:
+    """The settings of a channel, for whoever is about to add an account."""
+    async with open_client(settings) as client:
+        fields = await call(client, "GET", f"/v1/channels/{channel}/form")
+    for field in fields:
+        default = f" (default {field['default']})" if field["default"] else ""
+        secret = " [secret]" if field["secret"] else ""
+        typer.echo(f"{field['name']}{secret}{default}\n    {field['description']}")
+
+
+async def add(settings: Settings, channel: str, account: str, values: list[str]) -> None:
+    """`values`: NAME=VALUE each; a value that is "-" is asked for, without showing it."""
+    given: dict[str, Any] = {}
+    for pair in values:
+        name, found, value = pair.partition("=")
+        if not found or not name:
+            raise errors.InvalidInput(f"{pair!r} is not NAME=VALUE.", code="bad_argument")
+        given[name] = typer.prompt(name, hide_input=True) if value == "-" else value
+    async with open_client(settings) as client:
+        saved = await call(client, "PUT", f"/v1/channels/{channel}/accounts/{account}", {"settings": given})
+    typer.echo(f"{channel} {account}: {_state(saved)}. The address for the platform: {saved['hook']}")
+
+
+async def remove(settings: Settings, channel: str, account: str) -> None:
+    async with open_client(settings) as client:
+        await call(client, "DELETE", f"/v1/channels/{channel}/accounts/{account}")
+    typer.echo(f"{channel} {account} is removed.")
+
+
+async def test(settings: Settings, channel: str, account: str) -> None:
+    async with open_client(settings) as client:
+        answer = await call(client, "POST", f"/v1/channels/{channel}/accounts/{account}/test")
+    typer.echo(answer["answer"])
+
+
+def _state(one: dict[str, Any]) -> str:
+    if one["problem"]:
+        return f"not open: {one['problem']}"
+    return "open" if one["is_open"] else "closed"

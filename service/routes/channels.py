@@ -1,0 +1,86 @@
+"""Accounts of channels over HTTP, for the console's scripts, for `huiliu channels` and for whoever automates set-up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from foundation.messages import Frozen
+from operations.channel_desk import AccountStatus, ChannelDesk
+from operations.staff import Member, Permission
+from service.operator import Doorman
+from service.routes.forms import read_form
+
+Action = Callable[[Request, Member], Awaitable[Any]]
+
+PERMISSION: Permission = "channels.manage"
+
+
+class AccountForm(Frozen):
+    settings: dict[str, Any] = Field(default_factory=dict)
+    active: bool = True
+
+
+class ChannelRoutes:
+    def __init__(self, desk: ChannelDesk, doorman: Doorman) -> None:
+        self._desk = desk
+        self._doorman = doorman
+
+    def routes(self) -> list[BaseRoute]:
+        account = "/v1/channels/{channel}/accounts/{account}"
+        return [
+            self._route("GET", "/v1/channels", self._list),
+            self._route("GET", "/v1/channels/{channel}/form", self._form),
+            self._route("PUT", account, self._save),
+            self._route("DELETE", account, self._remove),
+            self._route("POST", f"{account}/test", self._test),
+        ]
+
+    def _route(self, method: str, path: str, action: Action) -> Route:
+        async def answer(request: Request) -> Response:
+            member = await self._doorman.member(request.headers.get("authorization", ""))
+            member.require(PERMISSION)
+            return JSONResponse(await action(request, member))
+
+        return Route(path, answer, methods=[method])
+
+    async def _list(self, _request: Request, member: Member) -> Any:
+        kinds = [
+            {"name": spec.name, "title": dict(spec.title), "closed": spec.closed}
+            for spec in self._desk.kinds()
+        ]
+        return {"accounts": [_shown(one) for one in await self._desk.overview(member.tenant)], "kinds": kinds}
+
+    async def _form(self, request: Request, member: Member) -> Any:
+        account = request.query_params.get("account", "")
+        found = await self._desk.form(member.tenant, request.path_params["channel"], account)
+        return [dataclasses.asdict(field) for field in found]
+
+    async def _save(self, request: Request, member: Member) -> Any:
+        form = await read_form(request, AccountForm)
+        saved = await self._desk.save(member, *_place(request), form.settings, active=form.active)
+        return _shown(saved)
+
+    async def _remove(self, request: Request, member: Member) -> Any:
+        await self._desk.remove(member, *_place(request))
+        return {"removed": True}
+
+    async def _test(self, request: Request, member: Member) -> Any:
+        return {"answer": await self._desk.test(member.tenant, *_place(request))}
+
+
+def _place(request: Request) -> tuple[str, str]:
+    return request.path_params["channel"], request.path_params["account"]
+
+
+def _shown(status: AccountStatus) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        return value.isoformat() if hasattr(value, "isoformat") else value
+
+    return {name: plain(value) for name, value in dataclasses.asdict(status).items()}

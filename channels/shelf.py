@@ -141,5 +141,5 @@ class Shelf:
         """False when another process was there first."""
         row = {"name": name, "value": value, "expires_at": expires_at, "claimed_until": claimed_until}
         insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        done = connection.execute(insert(shelf_table).values(**self._place, **row).on_conflict_do_nothing())
-        return done.rowcount == 1
+        made = insert(shelf_table).values(**self._place, **row).on_conflict_do_nothing()
+        return connection.execute(made.returning(shelf_table.c.name)).first() is not None

@@ -202,7 +202,7 @@ class System:
         )  # fmt: skip
         return Console(
             entrance=entrance, desk=self.desk, reading=self.reading, articles=self.articles,
-            knowledge=self.knowledge, library=self.library, database=self.database, hub=self.hub, clock=self.clock,
+            knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk, database=self.database, hub=self.hub, clock=self.clock,
         )  # fmt: skip
 
     async def readiness(self) -> dict[str, Any]:

@@ -40,6 +40,8 @@ TABLES = (
     "operations.records",
     "channels.records",
     "channels.registry",
+    "channels.accounts",
+    "channels.shelf",
 )
 
 

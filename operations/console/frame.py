@@ -30,6 +30,7 @@ _NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("desk", "/console", "desk.read"),
     ("knowledge", "/console/knowledge", "knowledge.edit"),
     ("prompts", "/console/prompts", "prompts.edit"),
+    ("channels", "/console/channels", "channels.manage"),
 )
 _LOG_OUT = "() => fetch('/console/logout', {method: 'POST'}).then(() => location.assign('/console/login'))"
 _LOGO = (

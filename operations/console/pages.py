@@ -20,7 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from foundation.clock import Clock
 from foundation.live import Hub
 from foundation.storage.database import Database
+from operations.channel_desk import ChannelDesk
 from operations.console import entrance, frame
+from operations.console.channels import ChannelsPage
 from operations.console.desk import DeskPage
 from operations.console.entrance import Entrance
 from operations.console.knowledge import KnowledgePage
@@ -31,7 +33,7 @@ from prompts.library import Library
 from retrieval.articles import Articles
 from retrieval.search import KnowledgeBase
 
-ADDRESSES = ("/", "/knowledge", "/prompts")
+ADDRESSES = ("/", "/knowledge", "/prompts", "/channels")
 RECONNECT_SECONDS = 60.0
 """A page whose connection breaks for less than this goes on with everything that was written in it."""
 
@@ -46,6 +48,7 @@ class Console:
     articles: Articles
     knowledge: KnowledgeBase
     library: Library
+    channel_desk: ChannelDesk
     database: Database
     hub: Hub
     clock: Clock
@@ -82,6 +85,8 @@ class Console:
             ).draw()  # fmt: skip
         elif address.endswith("/prompts") and member.may("prompts.edit"):
             await PromptsPage(visit, library=self.library, database=self.database, clock=self.clock).draw()
+        elif address.endswith("/channels") and member.may("channels.manage"):
+            await ChannelsPage(visit, self.channel_desk, hub=self.hub, clock=self.clock).draw()
         else:
             await DeskPage(visit, self.desk, self.reading, self.hub).draw()
         return None

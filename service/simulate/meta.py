@@ -1,12 +1,10 @@
-"""What the simulators of Meta's messengers have in common: signed calls, people's ids, refusals of the Graph API."""
+"""What the simulators of Meta's messengers have in common: signed calls, refusals of the Graph API."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -15,7 +13,6 @@ from starlette.responses import JSONResponse, Response
 from channels.meta_signature import HEADER, sign
 from service.simulate.contract import Call
 
-WINDOW = timedelta(hours=24)
 _JSON = {"content-type": "application/json"}
 
 
@@ -35,37 +32,6 @@ class Refusal(Exception):
         if self.subcode:
             error["error_subcode"] = self.subcode
         return JSONResponse({"error": error}, self.status)
-
-
-@dataclass(slots=True)
-class People:
-    """Platform ids of the simulated customers and back, and until when each may be written to."""
-
-    platform: str
-    digits: int
-    prefix: str = ""
-    last_user: str = ""
-    _names: dict[str, str] = field(default_factory=dict)
-    _until: dict[str, datetime] = field(default_factory=dict)
-
-    def id_of(self, user: str) -> str:
-        """Always the same for one name."""
-        number = int.from_bytes(hashlib.sha256(f"{self.platform} id of {user}".encode()).digest()[:16])
-        return self.prefix + str(number).zfill(40)[-self.digits :]
-
-    def wrote(self, user: str, at: datetime, platform_id: str = "") -> str:
-        """The customer did something: the window opens anew."""
-        who = platform_id or self.id_of(user)
-        self.last_user = user
-        self._names[who] = user
-        self._until[who] = at + WINDOW
-        return who
-
-    def name_of(self, platform_id: str) -> str | None:
-        return self._names.get(platform_id)
-
-    def may_be_written(self, platform_id: str, now: datetime) -> bool:
-        return now < self._until[platform_id]
 
 
 def signed(app_secret: str, content: Mapping[str, Any]) -> Call:

@@ -22,7 +22,8 @@ from channels.adapters.whatsapp.settings import WhatsappSettings
 from foundation.clock import Clock
 from service.simulate import meta
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.meta import People, Refusal, require
+from service.simulate.meta import Refusal, require
+from service.simulate.people import People
 
 TEXT_LIMIT, BODY_LIMITS = 4096, {"button": 1024, "list": 4096}
 Handler = Callable[[Request], Awaitable[Response]]

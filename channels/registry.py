@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channels.adapters import telegram, web_chat, wechat_oa, whatsapp
+from channels.adapters import messenger, telegram, web_chat, wechat_oa, whatsapp
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -10,4 +10,5 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     wechat_oa.SPEC,
     whatsapp.SPEC,
     telegram.SPEC,
+    messenger.SPEC,
 )

@@ -6,10 +6,10 @@ in the body; the number decides. What is not in the table is decided by Meta's o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -17,6 +17,7 @@ from channels import api, payloads
 from channels.contract import Media
 from foundation import errors
 
+_HOST = re.compile(r"[a-z0-9.-]+")
 _Kind = type[
     errors.UpstreamUnavailable | errors.UpstreamRefused | errors.UnsupportedContent | errors.Exhausted
 ]
@@ -108,15 +109,15 @@ class GraphApi(api.Api):
         )  # fmt: skip
 
     def _may_fetch(self, url: str, hosts: Sequence[str]) -> bool:
+        """Read by the client's own parser, so that both see the same host."""
         try:
-            parts, own = urlsplit(url), self._client.base_url
-            host, port = parts.hostname or "", parts.port
-        except ValueError:
+            asked, own = httpx.URL(url), self._client.base_url
+        except httpx.InvalidURL:
             return False
-        if (parts.scheme, host, port) == (own.scheme, own.host, own.port):
+        if (asked.scheme, asked.host, asked.port) == (own.scheme, own.host, own.port):
             return True
-        below = any(host == name or host.endswith(f".{name}") for name in hosts if name)
-        return parts.scheme == "https" and port in (None, 443) and below
+        below = any(asked.host == name or asked.host.endswith(f".{name}") for name in hosts if name)
+        return asked.scheme == "https" and asked.port is None and below and bool(_HOST.fullmatch(asked.host))
 
 
 def hosts_of(setting: str) -> list[str]:

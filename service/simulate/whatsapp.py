@@ -148,6 +148,8 @@ class WhatsappPlatform:
     def _shown(self, user: str, body: dict[str, Any]) -> Shown:
         kind = str(body.get("type"))
         inside = body.get(kind)
+        if kind == "template" and isinstance(inside, dict):
+            return self._templated(user, inside)
         if kind not in ("text", "interactive", "image", "audio", "video", "document"):
             raise Refusal(400, 131051, says="Unsupported message type")
         require(isinstance(inside, dict))
@@ -160,6 +162,17 @@ class WhatsappPlatform:
         require(str(inside.get("link", "")).startswith("https://"))
         require(kind != "audio" or "caption" not in inside)
         return Shown(user, "media", inside.get("caption", ""), url=inside["link"])
+
+    def _templated(self, user: str, inside: dict[str, Any]) -> Shown:
+        if inside.get("name") != self.settings.template:
+            raise Refusal(404, 132001, says="Template name does not exist in the translation")
+        (parameter,) = inside["components"][0]["parameters"]
+        require(
+            0 < len(parameter["text"]) <= 1024
+            and "\n" not in parameter["text"]
+            and "     " not in parameter["text"]
+        )
+        return Shown(user, "text", parameter["text"])
 
     def _interactive(self, user: str, inside: dict[str, Any]) -> Shown:
         kind, body = inside["type"], inside["body"]["text"]

@@ -7,6 +7,8 @@ them for seven days, so every one is acknowledged at once and the reply goes out
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import structlog
 from pydantic import BaseModel
@@ -34,12 +36,13 @@ from foundation.messages import Attachment, InboundMessage
 
 log = structlog.get_logger(__name__)
 
+WINDOW_CLOSED = "whatsapp_window_closed"
+
 
 class WhatsappChannel:
     """`settings` are complete: see `WhatsappSettings.or_demo`. Keeps also `Reporting`, `Fetching` and `Testing`."""
 
     name = codec.NAME
-    capabilities = render.CAPABILITIES
 
     def __init__(
         self, settings: WhatsappSettings, surroundings: Surroundings, connection: Connection
@@ -50,6 +53,12 @@ class WhatsappChannel:
             secrets_of(settings.app_secret, settings.previous_app_secret), secrets_of(settings.verify_token)
         )
         self._connection = connection
+        self.capabilities = (
+            replace(render.CAPABILITIES, reply_window_seconds=None)
+            if settings.template
+            else render.CAPABILITIES
+        )
+        """A template opens the window, so delivery need not refuse."""
 
     async def open(self) -> None:
         """Nothing to prepare."""
@@ -79,11 +88,25 @@ class WhatsappChannel:
         return Acknowledgement()
 
     async def send(self, part: Part, *, idempotency_key: str) -> str:
-        """WhatsApp knows no idempotency key; ours comes back in its receipts, for whoever looks for a message."""
+        """WhatsApp knows no idempotency key; ours comes back in its receipts, for whoever looks for a message. After the
+        24 hours the reply goes out in the template, where one is set."""
         reply_to = part.message.reply_context.get("to") or part.message.recipient
         bodies = render.messages(part, reply_to=reply_to, correlation=idempotency_key)
         if not bodies:
             raise errors.UnsupportedContent("WhatsApp does not take an empty text.", code="whatsapp_empty")
+        try:
+            return await self._send(bodies)
+        except errors.UpstreamRefused as error:
+            if error.code != WINDOW_CLOSED or not self._settings.template:
+                raise
+        return await self._send(
+            render.template_messages(
+                part, reply_to=reply_to, correlation=idempotency_key, name=self._settings.template,
+                language=self._settings.template_language,
+            )
+        )  # fmt: skip
+
+    async def _send(self, bodies: Sequence[dict[str, Any]]) -> str:
         provider_id = ""
         for body in bodies:
             provider_id = await self._connection.send(body)

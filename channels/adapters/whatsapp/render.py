@@ -16,12 +16,15 @@ import yaml
 
 from channels import degrade
 from channels.contract import Capabilities, Part
+from channels.text import split
 from foundation.messages import Attachment, Choice, ContentKind
 
 TEXT_LIMIT = 4096
 BUTTONS, BUTTON_TITLE, BUTTON_BODY, BUTTON_ID = 3, 20, 1024, 256
 ROWS, ROW_TITLE, ROW_DESCRIPTION, ROW_ID = 10, 24, 72, 200
 CAPTION_LIMIT = 1024
+TEMPLATE_LIMIT = 900
+"""Leaves room for the template's own words within 1,024."""
 
 MEDIA: Mapping[ContentKind, str] = {
     "image": "image",
@@ -46,13 +49,34 @@ _CHINESE = ("zh", "yue", "wuu", "cmn")
 
 def messages(part: Part, *, reply_to: str, correlation: str) -> list[dict[str, Any]]:
     """At least one, unless there is nothing to show. `reply_to`: a phone number or the id that Meta gave the person."""
-    address = {
+    address = _address(reply_to, correlation)
+    return [{**address, **content} for content in _contents(part)]
+
+
+def template_messages(
+    part: Part, *, reply_to: str, correlation: str, name: str, language: str
+) -> list[dict[str, Any]]:
+    """All in words, as the only variable of an approved template, which takes neither lines nor long texts."""
+    said = " ".join(" ".join(one.text for one in _plainer(part)).split())
+    address = _address(reply_to, correlation)
+    return [
+        {**address, "type": "template", "template": _template(piece.strip(), name, language)}
+        for piece in split(said, TEMPLATE_LIMIT, "characters")
+    ]
+
+
+def _address(reply_to: str, correlation: str) -> dict[str, Any]:
+    return {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         ("to" if reply_to.isascii() and reply_to.isdigit() else "recipient"): reply_to,
         "biz_opaque_callback_data": correlation,
     }
-    return [{**address, **content} for content in _contents(part)]
+
+
+def _template(piece: str, name: str, language: str) -> dict[str, Any]:
+    body = {"type": "body", "parameters": [{"type": "text", "text": piece}]}
+    return {"name": name, "language": {"code": language}, "components": [body]}
 
 
 def read_and_typing(message_id: str) -> dict[str, Any]:

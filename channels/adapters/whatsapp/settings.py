@@ -35,6 +35,12 @@ class WhatsappSettings(BaseModel):
     graph_version: str = Field(
         "v26.0", pattern=r"^v\d{1,3}\.\d$", description="Version of the Graph API that is called."
     )
+    template: str = Field(
+        "",
+        pattern=r"^[a-z0-9_]{0,512}$",
+        description="Approved template with one variable; carries replies after the 24 hours. Costs per message.",
+    )
+    template_language: str = Field("en", description="Language code of that template, e.g. zh_CN.")
     media_hosts: str = Field(
         "fbsbx.com,facebook.com,whatsapp.net",
         description="Hosts, with commas, whose files are fetched with the access token.",

@@ -59,9 +59,9 @@ class WhatsappSpecimen:
         )
         self.platform.people.wrote("tests", NOW, CUSTOMER)
         self.transport = faulty.FaultyTransport(self.platform.application())
-        self.channel: Channel = self._channel(self.settings)
+        self.channel: Channel = self.channel_with(self.settings)
 
-    def _channel(self, settings: WhatsappSettings) -> WhatsappChannel:
+    def channel_with(self, settings: WhatsappSettings) -> WhatsappChannel:
         return WhatsappChannel(settings, self.surroundings, Connection(settings, transport=self.transport))
 
     def recordings(self) -> Sequence[Path]:
@@ -90,8 +90,8 @@ class WhatsappSpecimen:
     def changing_secret(self) -> tuple[Channel, Channel, Webhook]:
         new = {"app_secret": SecretStr("brand-new-secret")}
         old = {"previous_app_secret": self.settings.app_secret}
-        during = self._channel(self.settings.model_copy(update={**new, **old}))
-        after = self._channel(self.settings.model_copy(update=new))
+        during = self.channel_with(self.settings.model_copy(update={**new, **old}))
+        after = self.channel_with(self.settings.model_copy(update=new))
         return during, after, self.text_call("rotated", 7)
 
     def seen(self) -> Sequence[str]:

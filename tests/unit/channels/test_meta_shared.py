@@ -121,7 +121,8 @@ async def test_number_in_the_body_says_what_a_refusal_means(
     [
         "https://evil.example.com/f", "http://lookaside.fbsbx.com/f", "https://fbsbx.com.evil.example/f",
         "https://xfbsbx.com/f", "https://lookaside.fbsbx.com:8443/f", "https://user@evil.example/fbsbx.com", "file:///etc/x",
-        "", "https://[", "https://graph.example.com.evil/f", "http://graph.example.com/f", "//evil.example/f",
+        "", "https://[", "https://evil.example\\.fbsbx.com/f", "https://fbsbx.com\\@evil.example/f", "https://a.fbsbx.com:99999/",
+        "https://graph.example.com.evil/f", "http://graph.example.com/f", "//evil.example/f",
     ],
 )  # fmt: skip
 async def test_token_is_not_carried_to_a_strange_address(url: str) -> None:

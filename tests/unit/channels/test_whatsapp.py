@@ -263,6 +263,24 @@ async def test_window_is_closed_a_day_after_the_customers_message(
     assert raised.value.code == "whatsapp_window_closed"
 
 
+async def test_late_reply_goes_out_in_the_template_where_one_is_set(
+    whatsapp: WhatsappSpecimen, clock: StandingClock
+) -> None:
+    settings = whatsapp.settings.model_copy(update={"template": "news", "template_language": "zh_CN"})
+    whatsapp.channel = whatsapp.channel_with(settings)
+    whatsapp.platform.settings = settings
+    assert whatsapp.channel.capabilities.reply_window_seconds is None
+    await send(whatsapp, outbound(Reply(text="in time")))
+    clock.move(hours=25)
+    await send(whatsapp, outbound(Reply(text="第一行\n\n第二行", choices=choices("a", "b"))))
+    assert [body["type"] for body in whatsapp.platform.sent] == ["text", "template"]
+    assert whatsapp.platform.sent[1]["template"]["language"] == {"code": "zh_CN"}
+    assert whatsapp.seen()[1].startswith("第一行 第二行")
+    assert whatsapp.seen()[1].endswith("1. a 2. b")
+    await send(whatsapp, outbound(Reply(text="长" * 2000)))
+    assert [len(text) for text in whatsapp.seen()[2:]] == [900, 900, 200]
+
+
 @pytest.mark.parametrize(
     ("number", "kind", "code"),
     [

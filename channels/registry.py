@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from channels.adapters import web_chat, wechat_oa
+from channels.adapters import messenger, telegram, web_chat, wechat_oa, whatsapp
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
     web_chat.SPEC,
     wechat_oa.SPEC,
+    whatsapp.SPEC,
+    telegram.SPEC,
+    messenger.SPEC,
 )

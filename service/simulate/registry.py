@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channels.adapters.messenger.settings import MessengerSettings
+from channels.adapters.telegram.settings import TelegramSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.adapters.whatsapp.settings import WhatsappSettings
 from foundation import settings
 from service.simulate import stage, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
+from service.simulate.messenger import MessengerPlatform
+from service.simulate.telegram import TelegramPlatform
+from service.simulate.whatsapp import WhatsappPlatform
 
-SIMULATORS: tuple[Simulator, ...] = (Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),)
+SIMULATORS: tuple[Simulator, ...] = (
+    Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
+    Simulator("messenger", MessengerSettings, platform=MessengerPlatform),
+    Simulator("telegram", TelegramSettings, platform=TelegramPlatform),
+    Simulator("whatsapp", WhatsappSettings, platform=WhatsappPlatform),
+)
 
 
 async def run(name: str, texts: Sequence[str], options: Options, *, say: Say = print) -> int:

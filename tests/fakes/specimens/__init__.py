@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import web_chat, wechat_oa
+from tests.fakes.specimens import messenger, telegram, web_chat, wechat_oa, whatsapp
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
     "wechat_oa": wechat_oa.WechatOaSpecimen,
+    "messenger": messenger.MessengerSpecimen,
+    "telegram": telegram.TelegramSpecimen,
+    "whatsapp": whatsapp.WhatsappSpecimen,
 }
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {}
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {

@@ -1,0 +1,48 @@
+"""A platform's API for tests: the simulator's application behind a connection, with faults on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp
+
+Fault = Callable[[httpx.Request], httpx.Response]
+
+
+class FaultyTransport(httpx.AsyncBaseTransport):
+    """`requests` are all that came, also the ones that met a fault."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self.requests: list[httpx.Request] = []
+        self._inner = httpx.ASGITransport(application)
+        self._faults: list[tuple[str, Fault]] = []
+
+    def next_call(self, path: str, fault: Fault) -> None:
+        """The next call whose path contains this meets the fault instead of the platform."""
+        self._faults.append((path, fault))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        self.requests.append(request)
+        for planned in self._faults:
+            if planned[0] in request.url.path:
+                self._faults.remove(planned)
+                return planned[1](request)
+        return await self._inner.handle_async_request(request)
+
+
+def status(code: int, *, headers: dict[str, str] | None = None, json: Any = None) -> Fault:
+    if json is not None:
+        return lambda _request: httpx.Response(code, headers=headers, json=json)
+    return lambda _request: httpx.Response(code, headers=headers, text="<html>not the platform</html>")
+
+
+def timeout(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("no answer", request=request)
+
+
+def of(name: str) -> Fault:
+    """The faults that the contract suite asks for by name."""
+    return timeout if name == "timeout" else status(int(name))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from channels import text as texts
 from channels.contract import BODY_LIMIT
@@ -19,6 +21,8 @@ from foundation.messages import MessageId
 
 _LATEST = 253_402_300_799
 """Unix seconds of the last moment that a datetime can hold."""
+
+_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 
 Object = Mapping[str, Any]
 
@@ -77,6 +81,20 @@ def digest(*parts: str) -> MessageId:
 def canonical(found: Object) -> str:
     """The same text for the same content; the id of what has no id of its own."""
     return json.dumps(found, sort_keys=True, ensure_ascii=True)
+
+
+def is_at(url: str, hosts: str) -> bool:
+    """An https address at one of these hosts, which stand with commas; `*.` stands for any name before it. For addresses
+    that come in a message: a token, or a request from inside our network, must not go where a stranger points."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parts.scheme != "https" or "@" in parts.netloc or port not in (None, 443) or not _HOST.fullmatch(host):
+        return False
+    names = [name.strip().lower() for name in hosts.split(",") if name.strip()]
+    return any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in names)
 
 
 def _get(found: Any, name: str) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from channels.adapters import slack, web_chat, wechat_oa
+from channels.adapters import slack, teams, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
     slack.SPEC,
+    teams.SPEC,
     web_chat.SPEC,
     wechat_oa.SPEC,
 )

@@ -11,11 +11,12 @@ import httpx
 from channels.adapters.slack.settings import SlackSettings
 from channels.api import Api, retry_after
 from channels.contract import Media
+from channels.payloads import is_at
 from foundation import errors
 from foundation.messages import Attachment
 
 TITLE = "Slack"
-FILE_HOSTS = ("files.slack.com", ".slack.com")
+FILE_HOSTS = "*.slack.com"
 
 _BUSY = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "rollup_error"})
 _CREDENTIALS = frozenset({
@@ -66,7 +67,8 @@ class _SlackApi(Api):
 
 class Connection:
     def __init__(self, settings: SlackSettings, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._hosts = (*FILE_HOSTS, urlsplit(settings.api_base).netloc)
+        self._base = settings.api_base.rstrip("/") + "/"
+        self._is_local = urlsplit(settings.api_base).hostname in ("127.0.0.1", "localhost")
         bearer = {"authorization": f"Bearer {settings.bot_token.get_secret_value()}"}
         self._bearer = bearer
         self._api = _SlackApi("slack", TITLE, settings.api_base, transport=transport)
@@ -85,13 +87,7 @@ class Connection:
     async def fetch(self, attachment: Attachment) -> Media:
         """The token goes to Slack's own hosts only: an address in a message is anybody's word."""
         url = attachment.url or await self._address(attachment.media_id)
-        parts = urlsplit(url)
-        trusted = any(
-            parts.netloc == one or (one[0] == "." and parts.netloc.endswith(one))
-            for one in self._hosts
-            if one
-        )
-        if not trusted or (parts.scheme != "https" and parts.netloc != self._hosts[-1]):
+        if not (is_at(url, FILE_HOSTS) or (self._is_local and url.startswith(self._base))):
             raise self._api.refused("foreign_file", "The file does not lie at Slack.")
         response = await self._api.call("GET", url, headers=self._bearer)
         media_type = response.headers.get("content-type", "").split(";")[0].strip()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import slack, web_chat, wechat_oa
+from tests.fakes.specimens import slack, teams, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
     "slack": slack.SlackSpecimen,
+    "teams": teams.TeamsSpecimen,
     "wechat_oa": wechat_oa.WechatOaSpecimen,
 }
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {}

@@ -254,11 +254,12 @@ async def test_file_is_fetched_with_the_token_from_slack_only(slack: SlackSpecim
         "https://evil.example/F1",
         "http://files.slack.com/F1",
         "https://files.slack.com.evil.example/F1",
+        "https://[",
     ):
         with pytest.raises(errors.UpstreamRefused):
             await slack.channel.fetch(Attachment(kind="image", url=url))
     assert slack.transport.requests == []
-    found = await slack.channel.fetch(Attachment(kind="image", url=f"{slack.settings.api_base}/files/F1"))
+    found = await slack.channel.fetch(Attachment(kind="image", url=f"{slack.platform.address}/files/F1"))
     assert (found.content, found.media_type) == (PICTURE, "image/png")
     assert (await slack.channel.fetch(Attachment(kind="image", media_id="F1"))).content == PICTURE
 
@@ -267,7 +268,7 @@ async def test_sign_in_page_is_no_file(slack: SlackSpecimen) -> None:
     assert isinstance(slack.channel, Fetching)
     slack.transport.next_call("/files/", faulty.status(200, headers={"content-type": "text/html"}))
     with pytest.raises(errors.UpstreamRefused):
-        await slack.channel.fetch(Attachment(kind="image", url=f"{slack.settings.api_base}/files/F1"))
+        await slack.channel.fetch(Attachment(kind="image", url=f"{slack.platform.address}/files/F1"))
 
 
 async def test_test_names_the_workspace(slack: SlackSpecimen) -> None:

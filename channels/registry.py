@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from channels.adapters import slack, teams, web_chat, wechat_oa
+from channels.adapters import line, slack, teams, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
+    line.SPEC,
     slack.SPEC,
     teams.SPEC,
     web_chat.SPEC,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channels.adapters.line.settings import LineSettings
 from channels.adapters.slack.settings import SlackSettings
 from channels.adapters.teams.settings import TeamsSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation import settings
-from service.simulate import slack, stage, teams, wechat_oa
+from service.simulate import line, slack, stage, teams, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 
 SIMULATORS: tuple[Simulator, ...] = (
+    Simulator("line", LineSettings, platform=line.LinePlatform),
     Simulator("slack", SlackSettings, platform=slack.SlackPlatform),
     Simulator("teams", TeamsSettings, platform=teams.TeamsPlatform),
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import slack, teams, web_chat, wechat_oa
+from tests.fakes.specimens import line, slack, teams, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
+    "line": line.LineSpecimen,
     "slack": slack.SlackSpecimen,
     "teams": teams.TeamsSpecimen,
     "wechat_oa": wechat_oa.WechatOaSpecimen,

@@ -76,7 +76,8 @@ def _message(event: dict[str, Any], bot: str, reader: Reader, received_at: datet
     grouped = words(event, "source", "type") in ("group", "room")
     if kind == "message" and grouped and reader.groups == "mentions" and not _self_mentions(event):
         return None
-    own_id = words(event, "webhookEventId") or words(event, "message", "id") or canonical(event)
+    said_id = words(event, "message", "id")
+    own_id = words(event, "webhookEventId") or (f"{kind} {said_id}" if said_id else canonical(event))
     context = {"to": thread, "reply_token": words(event, "replyToken"), "token_at": words(event, "timestamp")}
     return InboundMessage(
         tenant=reader.tenant,

@@ -144,9 +144,11 @@ class TeamsChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, TeamsSettings)
-    channel = TeamsChannel(settings.or_demo(surroundings.vault), surroundings)
+    complete = settings.or_demo(surroundings.vault)
+    channel = TeamsChannel(complete, surroundings)
     if settings.is_demo:
         log.warning("teams runs with demo credentials", try_it='huiliu simulate teams "hello"')
+    if complete.is_local:
         channel.use_keys_of_the_demo(surroundings)
     return channel
 

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -48,7 +48,7 @@ class KeyRing:
         self._fetch = fetch
         self._clock = clock
         self._keys: dict[str, Key] = {}
-        self._due: datetime | None = clock()
+        self._due = clock()
         self._earliest = clock()
         self._bell = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -101,7 +101,6 @@ class KeyRing:
             await self.refresh()
 
     def _patience(self) -> float:
-        assert self._due is not None
         return max(1.0, (self._due - self._clock()).total_seconds())
 
 

@@ -127,7 +127,7 @@ def hosts_of(setting: str) -> list[str]:
 
 def _problem(response: httpx.Response) -> payloads.Fields:
     try:
-        return payloads.fields(payloads.parse(response.content, "Meta").get("error"))
+        return payloads.child(payloads.parse(response.content, "Meta").get("error"))
     except errors.UnreadablePayload:
         return {}
 

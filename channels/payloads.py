@@ -1,4 +1,4 @@
-"""Reading a platform's JSON without believing it: whatever stands there, a value of the wanted kind comes out. Pure.
+"""JSON that platforms post, read without believing it: whatever stands there, a value of the wanted kind comes out. Pure.
 
 Codecs call it in `read`. Absent, mistyped and hostile are all "", {} or []; only a body that is no JSON object at all is
 refused.
@@ -13,43 +13,78 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
+from channels import text as texts
 from channels.contract import BODY_LIMIT
 from foundation import errors
+from foundation.messages import MessageId
 
 _LATEST = 253_402_300_799
 """Unix seconds of the last moment that a datetime can hold."""
+_LONGEST_NUMBER = 10**20
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
+_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 
 Fields = Mapping[str, Any]
 
 
-def parse(body: bytes, whose: str) -> dict[str, Any]:
-    """The object in the body; `whose` names the platform in the sentence. Raises `UnreadablePayload`."""
+def parse(body: bytes | str, title: str) -> dict[str, Any]:
+    """The object in the body; `title` names the platform in the sentence. Raises `UnreadablePayload`."""
     if len(body) > BODY_LIMIT:
         raise errors.UnreadablePayload("The message is too large.", code="too_large")
     try:
-        value = json.loads(body)
+        plain_text = body.decode("utf-8-sig") if isinstance(body, bytes) else body
+        value = json.loads(texts.mend_json(plain_text) or plain_text)
     except (ValueError, RecursionError) as error:
-        raise errors.UnreadablePayload(f"The message is not the JSON that {whose} sends.") from error
+        raise errors.UnreadablePayload(f"The message is not the JSON that {title} sends.") from error
     if not isinstance(value, dict):
-        raise errors.UnreadablePayload(f"The message is not the JSON object that {whose} sends.")
+        raise errors.UnreadablePayload(f"The message is not the JSON object that {title} sends.")
     return value
 
 
-def fields(value: Any) -> Fields:
-    return value if isinstance(value, dict) else {}
+def nested(value: Any, title: str) -> dict[str, Any]:
+    """An object that some events carry as it is and others as a JSON text; {} for anything else."""
+    if not isinstance(value, str):
+        return child(value)
+    try:
+        return parse(value, title)
+    except errors.UnreadablePayload:
+        return {}
 
 
-def rows(value: Any) -> list[Fields]:
-    """The objects of a list; what is none is left out."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+def at(value: Any, *path: str) -> Any:
+    """What stands at the end of the path; None where it breaks off."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def child(value: Any, *path: str) -> dict[str, Any]:
+    """The object at this path, {} where there is none."""
+    found = at(value, *path)
+    return found if isinstance(found, dict) else {}
+
+
+def words(value: Any, *path: str) -> str:
+    """The text at this path, "" where there is none."""
+    return text(at(value, *path))
+
+
+def items(value: Any, *path: str) -> list[dict[str, Any]]:
+    """The objects of the list at this path; what is no object is left out."""
+    return [item for item in list_at(value, *path) if isinstance(item, dict)]
+
+
+def list_at(value: Any, *path: str) -> list[Any]:
+    found = at(value, *path)
+    return found if isinstance(found, list) else []
 
 
 def text(value: Any) -> str:
     """Also of a whole number, as some platforms write their ids. Half an emoji becomes U+FFFD."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        return str(value) if abs(value) < _LONGEST_NUMBER else ""
     return _HALF_PAIR.sub("\ufffd", value) if isinstance(value, str) else ""
 
 
@@ -61,26 +96,49 @@ def number(value: Any, limit: float) -> float | None:
 
 
 def moment(value: Any, otherwise: datetime, *, per_second: int = 1) -> datetime:
-    """Unix seconds, or with `per_second=1000` milliseconds, as number or text."""
-    digits = text(value)
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 20:
+    """Unix seconds, or with `per_second=1000` milliseconds, as number or text, also with a fraction."""
+    try:
+        seconds = float(value) / per_second if isinstance(value, int | float | str) else 0.0
+    except (ValueError, OverflowError):
         return otherwise
-    units = int(digits)
-    if not 0 < units <= _LATEST * per_second:
-        return otherwise
-    return datetime.fromtimestamp(units / per_second, UTC)
+    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds <= _LATEST else otherwise
 
 
 def plain(value: Any) -> dict[str, str]:
     """The members that are text or whole numbers, for `event_data`."""
-    return {text(name): said for name, member in fields(value).items() if (said := text(member))}
+    return {text(name): said for name, member in child(value).items() if (said := text(member))}
 
 
-def digest(*parts: str) -> str:
-    """A message id that tells nothing of what it was made of."""
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def digest(*parts: str) -> MessageId:
+    """A message's id: equal parts give equal ids, and it names nobody."""
+    joined = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return MessageId(hashlib.sha256(joined).hexdigest()[:32])
 
 
-def fingerprint(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """One spelling of a JSON value, for the id of what has none."""
+    return json.dumps(value, ensure_ascii=True, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def fingerprint(value: Any) -> MessageId:
     """Of an object without an id of its own: equal for equal content."""
-    return digest(json.dumps(value, sort_keys=True, default=str))
+    return digest(canonical(value))
+
+
+def dump(value: Any) -> str:
+    """JSON with real characters in it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def is_at(url: str, hosts: str) -> bool:
+    """An https address at one of these hosts, which stand with commas; `*.` stands for any name before it. For addresses
+    that come in a message: a token, or a request from inside our network, must not go where a stranger points."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parts.scheme != "https" or "@" in parts.netloc or port not in (None, 443) or not _HOST.fullmatch(host):
+        return False
+    names = [name.strip().lower() for name in hosts.split(",") if name.strip()]
+    return any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for name in names)

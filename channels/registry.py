@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from channels.adapters import messenger, telegram, web_chat, wechat_oa, whatsapp
+from channels.adapters import line, messenger, slack, teams, telegram, web_chat, wechat_oa, whatsapp
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
+    line.SPEC,
+    slack.SPEC,
+    teams.SPEC,
     web_chat.SPEC,
     wechat_oa.SPEC,
     whatsapp.SPEC,

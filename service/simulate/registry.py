@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channels.adapters.line.settings import LineSettings
 from channels.adapters.messenger.settings import MessengerSettings
+from channels.adapters.slack.settings import SlackSettings
+from channels.adapters.teams.settings import TeamsSettings
 from channels.adapters.telegram.settings import TelegramSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.adapters.whatsapp.settings import WhatsappSettings
 from foundation import settings
-from service.simulate import stage, wechat_oa
+from service.simulate import line, slack, stage, teams, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 from service.simulate.messenger import MessengerPlatform
 from service.simulate.telegram import TelegramPlatform
@@ -20,6 +23,10 @@ SIMULATORS: tuple[Simulator, ...] = (
     Simulator("messenger", MessengerSettings, platform=MessengerPlatform),
     Simulator("telegram", TelegramSettings, platform=TelegramPlatform),
     Simulator("whatsapp", WhatsappSettings, platform=WhatsappPlatform),
+    Simulator("line", LineSettings, platform=line.LinePlatform),
+    Simulator("slack", SlackSettings, platform=slack.SlackPlatform),
+    Simulator("teams", TeamsSettings, platform=teams.TeamsPlatform),
+    Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
 )
 
 

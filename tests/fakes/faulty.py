@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 from starlette.types import ASGIApp
@@ -12,16 +12,16 @@ Fault = Callable[[httpx.Request], httpx.Response]
 
 
 class FaultyTransport(httpx.AsyncBaseTransport):
-    """`calls` are the paths that were called, in order."""
+    """`calls` are the paths that were called, `requests` all that came, also the ones that met a fault."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, application: ASGIApp) -> None:
         self.calls: list[str] = []
         self.requests: list[httpx.Request] = []
-        self._inner = httpx.ASGITransport(app)
-        self._faults: deque[tuple[str, Fault]] = deque()
+        self._inner = httpx.ASGITransport(application)
+        self._faults: list[tuple[str, Fault]] = []
 
     def next_call(self, path: str, fault: Fault) -> None:
-        """The next call whose path ends like this meets the fault instead of the platform."""
+        """The next call whose path contains this meets the fault instead of the platform."""
         self._faults.append((path, fault))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -29,18 +29,27 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         await request.aread()
         self.requests.append(request)
         for planned in self._faults:
-            if request.url.path.endswith(planned[0]):
+            if planned[0] in request.url.path:
                 self._faults.remove(planned)
                 return planned[1](request)
         return await self._inner.handle_async_request(request)
 
 
-def status(code: int, content: object = None, **headers: str) -> Fault:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    if content is None:
-        return lambda _request: httpx.Response(code, headers=named, text="<html>not the platform</html>")
-    return lambda _request: httpx.Response(code, headers=named, json=content)
+def status(
+    code: int, content: Any = None, *, headers: dict[str, str] | None = None, json: Any = None, **named: str
+) -> Fault:
+    """`named` are headers as well, with _ for -."""
+    told = {**(headers or {}), **{name.replace("_", "-"): value for name, value in named.items()}}
+    body = json if content is None else content
+    if body is None:
+        return lambda _request: httpx.Response(code, headers=told, text="<html>not the platform</html>")
+    return lambda _request: httpx.Response(code, headers=told, json=body)
 
 
 def timeout(request: httpx.Request) -> httpx.Response:
     raise httpx.ReadTimeout("no answer", request=request)
+
+
+def of(name: str) -> Fault:
+    """The faults that the contract suite asks for by name."""
+    return timeout if name == "timeout" else status(int(name))

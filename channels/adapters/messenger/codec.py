@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from channels.contract import Receipt
-from channels.payloads import Fields, digest, fields, fingerprint, moment, number, parse, plain, rows, text
+from channels.payloads import Fields, child, digest, fingerprint, items, moment, number, parse, plain, text
 from foundation import errors
 from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, TenantId
 
@@ -42,7 +42,7 @@ def read(
     for page, item in _items(body):
         if _is_silent(item, page):
             continue
-        who = text(fields(item.get("sender")).get("id"))
+        who = text(child(item.get("sender")).get("id"))
         if page != page_id or not who:
             others += 1
             continue
@@ -72,10 +72,10 @@ def read_receipts(body: bytes, *, page_id: str) -> list[Receipt]:
     for page, item in _items(body):
         if page != page_id:
             continue
-        mids = fields(item.get("delivery")).get("mids")
+        mids = child(item.get("delivery")).get("mids")
         delivered = [text(mid) for mid in mids] if isinstance(mids, list) else []
         receipts += [Receipt(mid, "delivered") for mid in delivered if mid]
-        if mid := text(fields(item.get("read")).get("mid")):
+        if mid := text(child(item.get("read")).get("mid")):
             receipts.append(Receipt(mid, "read"))
     return receipts
 
@@ -85,28 +85,28 @@ def _items(body: bytes) -> Iterator[tuple[str, Fields]]:
     whole = parse(body, TITLE)
     if whole.get("object") != WHOLE or not isinstance(whole.get("entry"), list):
         raise errors.UnreadablePayload("The message is not one of Messenger's.")
-    for entry in rows(whole["entry"]):
-        for item in rows(entry.get("messaging")):
+    for entry in items(whole["entry"]):
+        for item in items(entry.get("messaging")):
             yield text(entry.get("id")), item
 
 
 def _is_silent(item: Fields, page: str) -> bool:
     said = set(item) - _ENVELOPE
-    by_page = text(fields(item.get("sender")).get("id")) == page and bool(page)
-    return not said or by_page or said <= _RECEIPTS or fields(item.get("message")).get("is_echo") is True
+    by_page = text(child(item.get("sender")).get("id")) == page and bool(page)
+    return not said or by_page or said <= _RECEIPTS or child(item.get("message")).get("is_echo") is True
 
 
 def _key(item: Fields) -> str:
     for name in ("message", "postback"):
-        if mid := text(fields(item.get(name)).get("mid")):
+        if mid := text(child(item.get(name)).get("mid")):
             return mid
     return fingerprint(item)
 
 
 def _content(item: Fields, get_started: str) -> dict[str, Any]:
-    if message := fields(item.get("message")):
+    if message := child(item.get("message")):
         return _message(message)
-    if postback := fields(item.get("postback")):
+    if postback := child(item.get("postback")):
         return _postback(postback, get_started)
     name = next(iter(sorted(set(item) - _ENVELOPE)))
     if name in _EVENTS:
@@ -117,14 +117,14 @@ def _content(item: Fields, get_started: str) -> dict[str, Any]:
 def _message(message: Fields) -> dict[str, Any]:
     """A tapped quick reply comes with its payload, which is the choice's value, and its title as text."""
     said = text(message.get("text"))
-    if payload := text(fields(message.get("quick_reply")).get("payload")):
+    if payload := text(child(message.get("quick_reply")).get("payload")):
         return {"kind": "text", "text": payload, "event_data": {"label": said} if said else {}}
-    attachments = tuple(one for part in rows(message.get("attachments")) if (one := _attachment(part)))
+    attachments = tuple(one for part in items(message.get("attachments")) if (one := _attachment(part)))
     if attachments and not (said and attachments[0].kind == "link"):
         return {"kind": attachments[0].kind, "text": said, "attachments": attachments}
     if "text" in message:
         return {"kind": "text", "text": said, "attachments": attachments}
-    types = [text(part.get("type")) for part in rows(message.get("attachments"))]
+    types = [text(part.get("type")) for part in items(message.get("attachments"))]
     return {"kind": "unknown", "event_data": {"type": types[0] if types else "message"}}
 
 
@@ -137,12 +137,12 @@ def _postback(postback: Fields, get_started: str) -> dict[str, Any]:
 
 
 def _attachment(part: Fields) -> Attachment | None:
-    kind, payload = text(part.get("type")), fields(part.get("payload"))
+    kind, payload = text(part.get("type")), child(part.get("payload"))
     url = text(payload.get("url")) or text(part.get("url"))
     if kind in _MEDIA:
         return Attachment(kind=_MEDIA[kind], url=url, media_id=text(payload.get("sticker_id")))
     if kind == "location":
-        point = fields(payload.get("coordinates"))
+        point = child(payload.get("coordinates"))
         return Attachment(
             kind="location",
             latitude=number(point.get("lat"), 90),

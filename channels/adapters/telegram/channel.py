@@ -102,8 +102,8 @@ class TelegramChannel:
 
     async def test(self) -> str:
         """Names the bot, and says where its webhook points when that is not here, and Telegram's last trouble with it."""
-        bot = payloads.fields(await self._connection.call("getMe", {}))
-        hook = payloads.fields(await self._connection.call("getWebhookInfo", {}))
+        bot = payloads.child(await self._connection.call("getMe", {}))
+        hook = payloads.child(await self._connection.call("getWebhookInfo", {}))
         sentence = f"Telegram answers for @{payloads.text(bot.get('username'))}."
         if payloads.text(hook.get("url")) != self._surroundings.hook(self.name):
             return f"{sentence} Its webhook does not point here: call setWebhook with this address."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from channels.payloads import Fields, digest, fields, fingerprint, moment, number, parse, plain, rows, text
+from channels.payloads import Fields, child, digest, fingerprint, items, moment, number, parse, plain, text
 from foundation import errors
 from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, TenantId
 
@@ -72,7 +72,7 @@ def read(
     if not update_id or not kinds:
         raise errors.UnreadablePayload("The message is not an update of Telegram's.")
     kind = kinds[0]
-    inside = fields(update[kind])
+    inside = child(update[kind])
     frame = _frame(kind, inside, update_id, received_at)
     sender_id, chat_id = text(frame.sender.get("id")), text(frame.chat.get("id"))
     if kind in _SILENT or not sender_id or frame.sender.get("is_bot") is True:
@@ -101,15 +101,15 @@ def read(
 def query_of(body: bytes) -> str:
     """The id of a tapped button that waits for an answer; "" for every other update. Never raises."""
     try:
-        return text(fields(parse(body, TITLE).get("callback_query")).get("id"))
+        return text(child(parse(body, TITLE).get("callback_query")).get("id"))
     except errors.UnreadablePayload:
         return ""
 
 
 def _frame(kind: str, inside: Fields, update_id: str, received_at: datetime) -> _Frame:
     tapped = kind == "callback_query"
-    message = fields(inside.get("message")) if tapped else inside
-    chat = fields(message.get("chat"))
+    message = child(inside.get("message")) if tapped else inside
+    chat = child(message.get("chat"))
     message_id = text(message.get("message_id"))
     topic = text(message.get("message_thread_id")) if message.get("is_topic_message") is True else ""
     key: tuple[str, ...]
@@ -125,7 +125,7 @@ def _frame(kind: str, inside: Fields, update_id: str, received_at: datetime) -> 
     context = {"topic": topic} if topic else {}
     if message_id and not tapped and chat.get("type") not in (None, "private"):
         context["reply_to"] = message_id
-    return _Frame(fields(inside.get("from")), chat, topic, key, written, context)
+    return _Frame(child(inside.get("from")), chat, topic, key, written, context)
 
 
 def _content(kind: str, inside: Fields) -> dict[str, Any]:
@@ -137,14 +137,14 @@ def _content(kind: str, inside: Fields) -> dict[str, Any]:
     if kind == "callback_query":
         return _tapped(inside)
     if kind == "my_chat_member":
-        status = text(fields(inside.get("new_chat_member")).get("status"))
+        status = text(child(inside.get("new_chat_member")).get("status"))
         return {"kind": "event", "event": _MEMBERSHIP.get(status, kind), "event_data": {"status": status}}
     return {"kind": "event", "event": kind, "event_data": {}}
 
 
 def _message(inside: Fields) -> dict[str, Any]:
     if "text" in inside:
-        return _text(text(inside["text"]), fields(inside.get("chat")).get("type") in (None, "private"))
+        return _text(text(inside["text"]), child(inside.get("chat")).get("type") in (None, "private"))
     if "location" in inside or "venue" in inside:
         return {"kind": "location", "attachments": (_place(inside),)}
     for name, kind in _MEDIA.items():
@@ -180,9 +180,9 @@ def _text(said: str, private: bool) -> dict[str, Any]:
 def _tapped(inside: Fields) -> dict[str, Any]:
     """The value of a choice, and the label that stood on its button."""
     value = text(inside.get("data"))
-    keyboard = fields(fields(inside.get("message")).get("reply_markup")).get("inline_keyboard")
+    keyboard = child(child(inside.get("message")).get("reply_markup")).get("inline_keyboard")
     for line in keyboard if isinstance(keyboard, list) else []:
-        for button in rows(line):
+        for button in items(line):
             if text(button.get("callback_data")) == value and text(button.get("text")):
                 return {"kind": "text", "text": value, "event_data": {"label": text(button["text"])}}
     return {"kind": "text", "text": value}
@@ -191,14 +191,14 @@ def _tapped(inside: Fields) -> dict[str, Any]:
 def _file(value: Any) -> Fields | None:
     """A photo comes in several sizes, the largest last."""
     if isinstance(value, list):
-        sizes = rows(value)
+        sizes = items(value)
         value = sizes[-1] if sizes else None
     return value if isinstance(value, dict) and text(value.get("file_id")) else None
 
 
 def _place(inside: Fields) -> Attachment:
-    venue = fields(inside.get("venue"))
-    point = fields(inside.get("location")) or fields(venue.get("location"))
+    venue = child(inside.get("venue"))
+    point = child(inside.get("location")) or child(venue.get("location"))
     return Attachment(
         kind="location",
         latitude=number(point.get("latitude"), 90),

@@ -59,7 +59,7 @@ class BotApi(api.Api):
         if status < 400:
             return
         problem = _problem(response)
-        parameters = payloads.fields(problem.get("parameters"))
+        parameters = payloads.child(problem.get("parameters"))
         if status == 429:
             wait = payloads.number(parameters.get("retry_after"), 86_400)
             header = api.retry_after(response.headers.get("retry-after", ""))
@@ -92,7 +92,7 @@ class Connection:
         except Moved as moved:
             again = {name: value for name, value in body.items() if name != "reply_parameters"}
             result = await self.call(method, {**again, "chat_id": moved.chat_id})
-        return payloads.text(payloads.fields(result).get("message_id"))
+        return payloads.text(payloads.child(result).get("message_id"))
 
     async def call(self, method: str, body: Mapping[str, Any]) -> Any:
         """The result of one method."""
@@ -103,7 +103,7 @@ class Connection:
 
     async def fetch(self, file_id: str) -> Media:
         """Two steps: the id gives a path, the path the file. Raises also `InvalidInput` with code too_large."""
-        found = payloads.fields(await self.call("getFile", {"file_id": file_id}))
+        found = payloads.child(await self.call("getFile", {"file_id": file_id}))
         path = payloads.text(found.get("file_path"))
         if not path or path.startswith("/") or ".." in path.split("/"):
             raise self._api.refused("gone", "Telegram does not have the file any more.")

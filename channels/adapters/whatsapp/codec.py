@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from channels.contract import Receipt
-from channels.payloads import Fields, digest, fields, fingerprint, moment, number, parse, plain, rows, text
+from channels.payloads import Fields, child, digest, fingerprint, items, moment, number, parse, plain, text
 from foundation import errors
 from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, TenantId
 
@@ -51,10 +51,10 @@ def read(
     others = 0
     for value in _values(body):
         ours = _is_ours(value, phone_number_id)
-        for item in rows(value.get("messages")):
+        for item in items(value.get("messages")):
             message = (
                 _message(
-                    item, rows(value.get("contacts")), tenant=tenant, account=account,
+                    item, items(value.get("contacts")), tenant=tenant, account=account,
                     phone_number_id=phone_number_id, received_at=received_at,
                 )
                 if ours
@@ -77,7 +77,7 @@ def read_receipts(body: bytes, *, phone_number_id: str) -> list[Receipt]:
         receipt
         for value in _values(body)
         if _is_ours(value, phone_number_id)
-        for status in rows(value.get("statuses"))
+        for status in items(value.get("statuses"))
         if (receipt := _receipt(status)) is not None
     ]
 
@@ -86,18 +86,18 @@ def _values(body: bytes) -> Iterator[Fields]:
     whole = parse(body, TITLE)
     if whole.get("object") != WHOLE or not isinstance(whole.get("entry"), list):
         raise errors.UnreadablePayload("The message is not one of WhatsApp's.")
-    for entry in rows(whole["entry"]):
-        for change in rows(entry.get("changes")):
+    for entry in items(whole["entry"]):
+        for change in items(entry.get("changes")):
             if change.get("field", "messages") == "messages":
-                yield fields(change.get("value"))
+                yield child(change.get("value"))
 
 
 def _is_ours(value: Fields, phone_number_id: str) -> bool:
-    return text(fields(value.get("metadata")).get("phone_number_id")) == phone_number_id
+    return text(child(value.get("metadata")).get("phone_number_id")) == phone_number_id
 
 
 def _message(
-    item: Fields, contacts: list[Fields], *, tenant: TenantId, account: str, phone_number_id: str,
+    item: Fields, contacts: Sequence[Fields], *, tenant: TenantId, account: str, phone_number_id: str,
     received_at: datetime,
 ) -> InboundMessage | None:  # fmt: skip
     contact = _contact(item, contacts)
@@ -106,7 +106,7 @@ def _message(
     if not person and not phone:
         return None
     content = _content(item)
-    name = text(fields(contact.get("profile")).get("name"))
+    name = text(child(contact.get("profile")).get("name"))
     if name:
         content["event_data"] = {**content.get("event_data", {}), "sender_name": name}
     wamid = text(item.get("id"))
@@ -125,7 +125,7 @@ def _message(
     )  # fmt: skip
 
 
-def _contact(item: Fields, contacts: list[Fields]) -> Fields:
+def _contact(item: Fields, contacts: Sequence[Fields]) -> Fields:
     """Whose message it is, among the people of the call."""
     named = {value for name in ("from", "from_user_id") if (value := text(item.get(name)))}
     for contact in contacts:
@@ -145,7 +145,7 @@ def _sender(person: str, phone: str, phone_number_id: str) -> tuple[Identifier, 
 
 def _content(item: Fields) -> dict[str, Any]:
     kind = text(item.get("type"))
-    inside = fields(item.get(kind))
+    inside = child(item.get(kind))
     if kind == "text":
         return {"kind": "text", "text": text(inside.get("body"))}
     if kind == "interactive":
@@ -165,10 +165,10 @@ def _content(item: Fields) -> dict[str, Any]:
 def _interactive(inside: Fields) -> dict[str, Any]:
     """A tapped choice comes back as its value; a filled-in form of the business as an event."""
     for name in ("button_reply", "list_reply"):
-        if chosen := fields(inside.get(name)):
+        if chosen := child(inside.get(name)):
             said, shown = text(chosen.get("id")), text(chosen.get("title"))
             return {"kind": "text", "text": said or shown, "event_data": _label(shown)}
-    if form := fields(inside.get("nfm_reply")):
+    if form := child(inside.get("nfm_reply")):
         return {"kind": "event", "event": "form", "event_data": plain(form)}
     return {"kind": "unknown", "event_data": {"type": text(inside.get("type")) or "interactive"}}
 
@@ -205,5 +205,5 @@ def _receipt(status: Fields) -> Receipt | None:
         return None
     if state != "failed":
         return Receipt(provider_id, state)
-    problems = rows(status.get("errors"))
+    problems = items(status.get("errors"))
     return Receipt(provider_id, state, f"{NAME}_{text(problems[0].get('code')) if problems else 'failed'}")

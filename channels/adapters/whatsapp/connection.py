@@ -66,7 +66,7 @@ class Connection:
     async def send(self, body: Mapping[str, Any]) -> str:
         """The wamid. Raises `UpstreamUnavailable`, `UpstreamRefused`, `UnsupportedContent`, `Exhausted`."""
         answer = await self._api.graph("POST", f"{self._number}/messages", json=body)
-        sent = payloads.rows(answer.get("messages"))
+        sent = payloads.items(answer.get("messages"))
         return payloads.text(sent[0].get("id")) if sent else ""
 
     async def fetch(self, media_id: str) -> Media:

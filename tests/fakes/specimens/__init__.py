@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import messenger, telegram, web_chat, wechat_oa, whatsapp
+from tests.fakes.specimens import line, messenger, slack, teams, telegram, web_chat, wechat_oa, whatsapp
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
+    "line": line.LineSpecimen,
+    "slack": slack.SlackSpecimen,
+    "teams": teams.TeamsSpecimen,
     "wechat_oa": wechat_oa.WechatOaSpecimen,
     "messenger": messenger.MessengerSpecimen,
     "telegram": telegram.TelegramSpecimen,

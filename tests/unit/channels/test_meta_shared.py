@@ -161,8 +161,8 @@ JSON = st.recursive(
 @given(JSON)
 def test_reading_helpers_take_whatever_stands_there(value: object) -> None:
     assert isinstance(payloads.text(value), str)
-    assert all(isinstance(row, dict) for row in payloads.rows(value))
-    assert isinstance(payloads.fields(value), dict)
+    assert all(isinstance(row, dict) for row in payloads.items(value))
+    assert isinstance(payloads.child(value), dict)
     assert payloads.moment(value, NOW).tzinfo is not None
     found = payloads.number(value, 90)
     assert found is None or -90 <= found <= 90

@@ -7,17 +7,14 @@ configuration, and nobody without that key can sign a message for it.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.signatures import derive
+from channels.wechat_gate import Keys, Mode
 from foundation.security import Vault
 
-Mode = Literal["plain", "compatible", "secure"]
-
 PLATFORM = "https://api.weixin.qq.com"
+NAME = "wechat_oa"
 SIMULATOR = "http://127.0.0.1:8765"
 """Where the simulator answers in the platform's place."""
 
@@ -27,19 +24,29 @@ class WechatOaSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    app_id: str = ""
-    app_secret: SecretStr = SecretStr("")
-    token: SecretStr = SecretStr("")
-    previous_token: SecretStr = SecretStr("")
-    """Still accepted while a change of token reaches the platform; empty it afterwards."""
-    encoding_aes_key: SecretStr = SecretStr("")
-    previous_aes_key: SecretStr = SecretStr("")
-    original_id: str = ""
-    """The account's gh_… name. Empty: not checked."""
-    mode: Mode = "secure"
-    """compatible accepts encrypted and plain messages, for the time of a change; secure only encrypted ones."""
-    api_base: str = PLATFORM
-    timestamp_tolerance_seconds: int = Field(300, ge=30, le=3600)
+    app_id: str = Field("", description="AppID of the account, wx…")
+    app_secret: SecretStr = Field(SecretStr(""), description="AppSecret of the account")
+    token: SecretStr = Field(
+        SecretStr(""), description="Token of the server configuration, 3 to 32 letters and digits"
+    )
+    previous_token: SecretStr = Field(
+        SecretStr(""), description="The token before, still accepted while a change reaches the platform"
+    )
+    encoding_aes_key: SecretStr = Field(SecretStr(""), description="EncodingAESKey, 43 letters and digits")
+    previous_aes_key: SecretStr = Field(
+        SecretStr(""), description="The EncodingAESKey before, still accepted during a change"
+    )
+    original_id: str = Field(
+        "", description="The account's gh_… name; messages for others are refused. Empty: not checked"
+    )
+    mode: Mode = Field(
+        "secure",
+        description="secure: encrypted messages only; compatible: both, for the time of a change; plain",
+    )
+    api_base: str = Field(PLATFORM, description="Where WeChat's API stands")
+    timestamp_tolerance_seconds: int = Field(
+        300, ge=30, le=3600, description="How far the time of a call may be from ours"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> WechatOaSettings:
@@ -67,6 +74,15 @@ class WechatOaSettings(BaseModel):
     def is_demo(self) -> bool:
         return not self.app_id
 
+    def keys(self) -> Keys:
+        return Keys(
+            tokens=(self.token.get_secret_value(), self.previous_token.get_secret_value()),
+            aes_keys=(self.encoding_aes_key.get_secret_value(), self.previous_aes_key.get_secret_value()),
+            receive_id=self.app_id,
+            mode=self.mode,
+            tolerance_seconds=self.timestamp_tolerance_seconds,
+        )
+
     def or_demo(self, vault: Vault) -> WechatOaSettings:
         """These settings where they name an account; otherwise the demo's, changed by what else is set here."""
         if not self.is_demo:
@@ -78,18 +94,14 @@ class WechatOaSettings(BaseModel):
 def demo_settings(vault: Vault) -> WechatOaSettings:
     """Equal on both sides of one installation; `compatible`, so that the simulator can speak either way."""
     return WechatOaSettings(
-        app_id=f"wx{_derive(vault, 'app id')[:16]}",
-        app_secret=SecretStr(_derive(vault, "app secret")[:32]),
-        token=SecretStr(_derive(vault, "token")[:32]),
-        encoding_aes_key=SecretStr(_derive(vault, "aes key")[:43]),
-        original_id=f"gh_{_derive(vault, 'original id')[:12]}",
+        app_id=f"wx{derive(vault, NAME, 'app id')[:16]}",
+        app_secret=SecretStr(derive(vault, NAME, "app secret")[:32]),
+        token=SecretStr(derive(vault, NAME, "token")[:32]),
+        encoding_aes_key=SecretStr(derive(vault, NAME, "aes key")[:43]),
+        original_id=f"gh_{derive(vault, NAME, 'original id')[:12]}",
         mode="compatible",
         api_base=SIMULATOR,
     )
-
-
-def _derive(vault: Vault, purpose: str) -> str:
-    return hmac.new(vault.signing_key, f"wechat_oa demo {purpose}".encode(), hashlib.sha256).hexdigest()
 
 
 def _plain(value: str | int | SecretStr) -> str | int:

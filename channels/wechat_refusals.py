@@ -102,11 +102,16 @@ WECOM: Table = {
     81013: _NO_MEMBER,
     60111: _NO_MEMBER,
     95000: permanent("unknown_account", "WeCom knows no such customer service account."),
+    95001: permanent("quota_used_up", "All replies to the customer's last message are used up."),
+    95002: permanent("window_closed", "WeCom lets us write again after the customer's next message."),
+    95003: permanent("too_many_customers", "WeCom lets this corporation serve no more customers."),
     95004: permanent("unknown_account", "WeCom knows no such customer service account."),
     95007: permanent("bell_expired", "The bell's token is no longer valid."),
     95013: permanent(
         "session_ended", "The session has ended; we may write after the customer's next message."
     ),
+    95014: permanent("no_servicer", "The member may not serve customers, or is not there."),
+    95016: permanent("no_session_change", "The session's state cannot be changed now."),
     95017: permanent(
         "no_permission", "The interface of WeChat customer service is not switched on for this corporation."
     ),

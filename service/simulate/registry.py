@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.adapters.wecom_kf.settings import WecomKfSettings
 from foundation import settings
-from service.simulate import stage, wechat_oa
+from service.simulate import stage, wechat_oa, wecom_kf
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 
-SIMULATORS: tuple[Simulator, ...] = (Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),)
+SIMULATORS: tuple[Simulator, ...] = (
+    Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
+    Simulator("wecom_kf", WecomKfSettings, platform=wecom_kf.WecomKfPlatform),
+)
 
 
 async def run(name: str, texts: Sequence[str], options: Options, *, say: Say = print) -> int:

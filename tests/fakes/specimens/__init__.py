@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import web_chat, wechat_oa
+from tests.fakes.specimens import web_chat, wechat_oa, wecom_kf
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
@@ -14,6 +14,7 @@ WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {}
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
     "web_chat": web_chat.WebChatSpecimen,
+    "wecom_kf": wecom_kf.WecomKfSpecimen,
 }
 INBOUND: dict[str, Callable[[Surroundings], InboundSpecimen]] = {**WEBHOOKS, **CALLS}
 SPECIMENS: dict[str, Callable[[Surroundings], Specimen]] = {**OTHERS, **INBOUND}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from channels.adapters import web_chat, wechat_oa, wecom_kf
+from channels.adapters import web_chat, wechat_oa, wecom_app, wecom_kf
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
     web_chat.SPEC,
     wechat_oa.SPEC,
     wecom_kf.SPEC,
+    wecom_app.SPEC,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channels.adapters import web_chat, wechat_oa, wecom_app, wecom_kf
+from channels.adapters import web_chat, wechat_mini, wechat_oa, wecom_app, wecom_kf
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -10,4 +10,5 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     wechat_oa.SPEC,
     wecom_kf.SPEC,
     wecom_app.SPEC,
+    wechat_mini.SPEC,
 )

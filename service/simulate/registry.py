@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channels.adapters.wechat_mini.settings import WechatMiniSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.adapters.wecom_app.settings import WecomAppSettings
 from channels.adapters.wecom_kf.settings import WecomKfSettings
 from foundation import settings
-from service.simulate import stage, wechat_oa, wecom_app, wecom_kf
+from service.simulate import stage, wechat_mini, wechat_oa, wecom_app, wecom_kf
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 
 SIMULATORS: tuple[Simulator, ...] = (
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
     Simulator("wecom_kf", WecomKfSettings, platform=wecom_kf.WecomKfPlatform),
     Simulator("wecom_app", WecomAppSettings, platform=wecom_app.WecomAppPlatform),
+    Simulator("wechat_mini", WechatMiniSettings, platform=wechat_mini.WechatMiniPlatform),
 )
 
 

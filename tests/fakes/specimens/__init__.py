@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import web_chat, wechat_oa, wecom_app, wecom_kf
+from tests.fakes.specimens import web_chat, wechat_mini, wechat_oa, wecom_app, wecom_kf
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
     "wechat_oa": wechat_oa.WechatOaSpecimen,
+    "wechat_mini": wechat_mini.WechatMiniSpecimen,
     "wecom_app": wecom_app.WecomAppSpecimen,
 }
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {}

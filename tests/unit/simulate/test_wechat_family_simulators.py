@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from channels.adapters import wecom_app, wecom_kf
+from channels.adapters import wechat_mini, wecom_app, wecom_kf
 from channels.contract import ChannelSpec
 from foundation.security import Vault
 from foundation.storage.database import Database
@@ -16,9 +16,9 @@ from service.simulate.contract import DONE, Options
 from service.simulate.registry import SIMULATORS
 from tests.unit.simulate.wechat_parrot import Parrot, free_port
 
-SPECS = {spec.name: spec for spec in (wecom_kf.SPEC, wecom_app.SPEC)}
+SPECS = {spec.name: spec for spec in (wecom_kf.SPEC, wecom_app.SPEC, wechat_mini.SPEC)}
 MENUS = ("wecom_kf",)
-WELCOMES = ("wecom_kf", "wecom_app")
+WELCOMES = ("wecom_kf", "wecom_app", "wechat_mini")
 
 
 @dataclass

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from channels.adapters.wechat_oa import codec
+from channels import wechat_codec
 from channels.adapters.wechat_oa.settings import WechatOaSettings, demo_settings
 from channels.contract import Webhook
 from foundation import telemetry
@@ -40,7 +40,7 @@ def calls(settings: WechatOaSettings, count: int) -> list[Call]:
     return [
         render_call(
             settings,
-            codec.render_xml(text_fields(settings, openid_of(str(number % 500)), "运费多少", now)),
+            wechat_codec.render_xml(text_fields(settings, openid_of(str(number % 500)), "运费多少", now)),
             mode="plain",
             at=now,
         )

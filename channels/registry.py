@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from channels.adapters import line, messenger, slack, teams, telegram, web_chat, wechat_oa, whatsapp
+from channels.adapters import (
+    line,
+    messenger,
+    slack,
+    teams,
+    telegram,
+    web_chat,
+    wechat_mini,
+    wechat_oa,
+    wecom_app,
+    wecom_kf,
+    whatsapp,
+)
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -14,4 +26,7 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     whatsapp.SPEC,
     telegram.SPEC,
     messenger.SPEC,
+    wecom_kf.SPEC,
+    wecom_app.SPEC,
+    wechat_mini.SPEC,
 )

@@ -9,10 +9,13 @@ from channels.adapters.messenger.settings import MessengerSettings
 from channels.adapters.slack.settings import SlackSettings
 from channels.adapters.teams.settings import TeamsSettings
 from channels.adapters.telegram.settings import TelegramSettings
+from channels.adapters.wechat_mini.settings import WechatMiniSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.adapters.wecom_app.settings import WecomAppSettings
+from channels.adapters.wecom_kf.settings import WecomKfSettings
 from channels.adapters.whatsapp.settings import WhatsappSettings
 from foundation import settings
-from service.simulate import line, slack, stage, teams, wechat_oa
+from service.simulate import line, slack, stage, teams, wechat_mini, wechat_oa, wecom_app, wecom_kf
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 from service.simulate.messenger import MessengerPlatform
 from service.simulate.telegram import TelegramPlatform
@@ -27,6 +30,9 @@ SIMULATORS: tuple[Simulator, ...] = (
     Simulator("slack", SlackSettings, platform=slack.SlackPlatform),
     Simulator("teams", TeamsSettings, platform=teams.TeamsPlatform),
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
+    Simulator("wecom_kf", WecomKfSettings, platform=wecom_kf.WecomKfPlatform),
+    Simulator("wecom_app", WecomAppSettings, platform=wecom_app.WecomAppPlatform),
+    Simulator("wechat_mini", WechatMiniSettings, platform=wechat_mini.WechatMiniPlatform),
 )
 
 

@@ -2,7 +2,8 @@
 
 The simulator serves it on a local port and prints what arrives; tests put it behind the channel's connection. It keeps
 what the platform keeps: one access token at a time that expires, the window of 48 hours and five messages after a
-customer's message, three within a minute after a tapped menu item, typing only shortly after a message.
+customer's message, three within a minute after a tapped menu item, typing only shortly after a message. A mini program
+has the same API with other messages: links and pages, no menus, two messages within a minute of entering.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ TOKEN_SECONDS = 7200
 TEXT_LIMIT_BYTES = 2048
 TYPING_AFTER_SECONDS = 30
 
-_ALLOWANCE = {"message": (5, timedelta(hours=48)), "menu": (3, timedelta(minutes=1))}
+_ALLOWANCE = {
+    "message": (5, timedelta(hours=48)),
+    "menu": (3, timedelta(minutes=1)),
+    "enter": (2, timedelta(minutes=1)),
+}
+Action = Literal["message", "menu", "enter"]
 
 _WORDS = {
     0: "ok",
     40001: "invalid credential, access_token is invalid or not latest",
     40003: "invalid openid",
+    40007: "invalid media_id",
     40008: "invalid message type",
     40013: "invalid appid",
     40125: "invalid appsecret",
@@ -72,6 +79,9 @@ class WechatApi:
     app_secret: str
     clock: Clock
     show: Callable[[Shown], None]
+    menus: bool = True
+    media: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    """Content and type of each file that customers sent."""
     tokens_issued: int = 0
     _token: str = ""
     _token_until: datetime | None = None
@@ -83,10 +93,12 @@ class WechatApi:
                 Route("/cgi-bin/stable_token", self._stable_token, methods=["POST"]),
                 Route("/cgi-bin/message/custom/send", self._custom_send, methods=["POST"]),
                 Route("/cgi-bin/message/custom/typing", self._typing, methods=["POST"]),
+                Route("/cgi-bin/media/get", self._media, methods=["GET"]),
+                Route("/cgi-bin/get_api_domain_ip", self._addresses, methods=["GET"]),
             ]
         )
 
-    def note_action(self, openid: str, kind: Literal["message", "menu"] = "message") -> None:
+    def note_action(self, openid: str, kind: Action = "message") -> None:
         """The customer did something; a new allowance replaces what was left of the last one."""
         count, lasting = _ALLOWANCE[kind]
         now = self.clock()
@@ -119,6 +131,17 @@ class WechatApi:
         body = _json(await request.body())
         return _answer(self._refuse_token(request) or self._type(body))
 
+    async def _media(self, request: Request) -> Response:
+        file = self.media.get(request.query_params.get("media_id", ""))
+        if (code := self._refuse_token(request)) or file is None:
+            return _answer(code or 40007)
+        return Response(file[0], media_type=file[1])
+
+    async def _addresses(self, request: Request) -> Response:
+        if code := self._refuse_token(request):
+            return _answer(code)
+        return JSONResponse({"ip_list": ["192.0.2.1", "192.0.2.2"]})
+
     def _refuse_token(self, request: Request) -> int:
         if not self._token or request.query_params.get("access_token") != self._token:
             return 40001
@@ -139,7 +162,7 @@ class WechatApi:
 
     def _deliver(self, body: dict[str, Any]) -> int:
         shown = _shown(body)
-        if shown is None:
+        if shown is None or (shown.kind == "menu" and not self.menus):
             return 40008
         if not shown.text:
             return 44004

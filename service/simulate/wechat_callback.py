@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from channels.adapters.wechat_oa import codec
-from channels.adapters.wechat_oa.crypto import Cipher, sign
+from channels import wechat_codec
 from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.wechat_crypto import Cipher, sign
 
 Fields = Mapping[str, str]
 
@@ -68,5 +68,5 @@ def render_call(
         return Call(query, xml)
     encrypted = Cipher(settings.encoding_aes_key.get_secret_value(), settings.app_id).encrypt(xml)
     query |= {"encrypt_type": "aes", "msg_signature": sign(token, timestamp, nonce, encrypted)}
-    account = codec.parse_fields(xml).get("ToUserName", "")
-    return Call(query, codec.render_xml({"ToUserName": account, "Encrypt": encrypted}))
+    account = wechat_codec.parse_fields(xml).get("ToUserName", "")
+    return Call(query, wechat_codec.render_xml({"ToUserName": account, "Encrypt": encrypted}))

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel
 
-from channels.adapters.wechat_oa import codec
-from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels import wechat_codec
+from channels.adapters.wechat_oa.settings import NAME, WechatOaSettings
 from foundation import errors
 from foundation.clock import utc_now
 from service.simulate.contract import DONE, NOT_ANSWERED, NOT_POSSIBLE, Options, Say
@@ -93,7 +93,7 @@ class _Customer:
         return fields if tapped is None else {**fields, "bizmsgmenuid": tapped}
 
     async def _post(self, fields: dict[str, str]) -> Outcome:
-        xml = codec.render_xml(fields)
+        xml = wechat_codec.render_xml(fields)
         for attempt in range(1, ATTEMPTS + 1):
             call = render_call(self._account, xml, mode=self._options.mode, at=utc_now())
             if self._options.forge:
@@ -109,7 +109,7 @@ class _Customer:
         return "refused"
 
     async def _send(self, call: Call) -> httpx.Response | httpx.HTTPError:
-        path = f"/v1/hooks/{self._options.tenant}/{codec.NAME}"
+        path = f"/v1/hooks/{self._options.tenant}/{NAME}"
         try:
             return await self._client.post(
                 self._options.url.rstrip("/") + path,
@@ -143,7 +143,7 @@ class _Customer:
         if body in (b"success", b""):
             return
         try:
-            self._say(f"  ← {codec.parse_fields(body).get('Content', '(not a text)')}")
+            self._say(f"  ← {wechat_codec.parse_fields(body).get('Content', '(not a text)')}")
         except errors.UnreadablePayload:
             self._say(
                 "  WeChat cannot read this answer and tells the customer that the service is unavailable."

@@ -21,7 +21,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from channels.adapters.wechat_oa import codec
+from channels import wechat_codec
 from channels.adapters.wechat_oa.settings import demo_settings
 from foundation import conversations
 from foundation.clock import utc_now
@@ -104,7 +104,7 @@ class Platform:
         text = f"运费多少钱 {number}"
         return render_call(
             self.settings,
-            codec.render_xml(text_fields(self.settings, openid, text, utc_now())),
+            wechat_codec.render_xml(text_fields(self.settings, openid, text, utc_now())),
             mode="secure",
             at=utc_now(),
         )

@@ -14,21 +14,23 @@ from starlette.routing import BaseRoute
 
 from channels.adapters.wechat_oa import codec
 from channels.adapters.wechat_oa.connection import Connection
-from channels.adapters.wechat_oa.gate import Gate
-from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.adapters.wechat_oa.settings import NAME, WechatOaSettings
 from channels.contract import (
     Acknowledgement,
     Capabilities,
     Channel,
     ChannelSpec,
     Door,
+    Media,
     Part,
     Surroundings,
     Webhook,
 )
+from channels.wechat_codec import parse_fields
+from channels.wechat_gate import Gate
 from foundation import errors
 from foundation.conversations import Conversation
-from foundation.messages import InboundMessage
+from foundation.messages import Attachment, InboundMessage
 
 log = structlog.get_logger(__name__)
 
@@ -48,17 +50,17 @@ acknowledged all the same: WeChat would tell the customer that the service is br
 
 
 class WechatOaChannel:
-    """`settings` are complete: see `WechatOaSettings.or_demo`."""
+    """Keeps also `Fetching` and `Testing`. `settings` are complete: see `WechatOaSettings.or_demo`."""
 
-    name = codec.NAME
+    name = NAME
     capabilities = CAPABILITIES
 
     def __init__(
         self, settings: WechatOaSettings, surroundings: Surroundings, connection: Connection
     ) -> None:
         self._settings = settings
-        self._tenant = surroundings.tenant
-        self._gate = Gate(settings, codec.identify)
+        self._surroundings = surroundings
+        self._gate = Gate(settings.keys(), codec.identify, parse_fields)
         self._connection = connection
 
     async def open(self) -> None:
@@ -76,15 +78,16 @@ class WechatOaChannel:
         self._gate.admit(webhook)
 
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
-        message = codec.parse_message(
-            self._gate.open(webhook),
-            tenant=self._tenant,
-            app_id=self._settings.app_id,
-            received_at=webhook.received_at,
-        )
-        if self._settings.original_id not in ("", message.account):
-            raise errors.UnreadablePayload("The message is for another account.", code="other_account")
-        return [message]
+        return [
+            codec.parse_message(
+                self._gate.open(webhook),
+                tenant=self._surroundings.tenant,
+                account=self._surroundings.account,
+                app_id=self._settings.app_id,
+                received_at=webhook.received_at,
+                original_id=self._settings.original_id,
+            )
+        ]
 
     def acknowledge(self, webhook: Webhook) -> Acknowledgement:
         return Acknowledgement(b"success")
@@ -92,7 +95,7 @@ class WechatOaChannel:
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         """WeChat names no id for what it has taken, and knows no idempotency key."""
         if not part.text.strip():
-            raise errors.UnsupportedContent("WeChat does not take an empty text.", code="wechat_empty")
+            raise errors.UnsupportedContent("WeChat does not take an empty text.", code="wechat_oa_empty")
         body = codec.render_custom_send(part.message.recipient, part.text, part.message.reply.choices)
         await self._connection.custom_send(body)
         return ""
@@ -102,6 +105,17 @@ class WechatOaChannel:
             await self._connection.typing(codec.render_typing(conversation.recipient))
         except (errors.UpstreamError, errors.Exhausted) as error:
             log.debug("wechat_oa could not show typing", code=error.code)
+
+    async def fetch(self, attachment: Attachment) -> Media:
+        if not attachment.media_id:
+            raise errors.UpstreamRefused("This attachment has no file at WeChat.", code="wechat_oa_no_media")
+        return await self._connection.media(attachment.media_id)
+
+    async def test(self) -> str:
+        count = await self._connection.count_addresses()
+        return (
+            f"WeChat took the credentials of {self._settings.app_id} and names {count} addresses of its API."
+        )
 
     def routes(self, door: Door) -> Sequence[BaseRoute]:
         return ()
@@ -113,11 +127,11 @@ def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     if settings.is_demo:
         log.warning("wechat_oa runs with demo credentials", try_it='huiliu simulate wechat_oa "hello"')
     complete = settings.or_demo(surroundings.vault)
-    return WechatOaChannel(complete, surroundings, Connection(complete, surroundings.clock))
+    return WechatOaChannel(complete, surroundings, Connection(complete, surroundings))
 
 
 SPEC = ChannelSpec(
-    name=codec.NAME,
+    name=NAME,
     settings=WechatOaSettings,
     build=build,
     title={"zh": "微信公众号", "en": "WeChat Official Account"},

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import line, messenger, slack, teams, telegram, web_chat, wechat_oa, whatsapp
+from tests.fakes.specimens import (
+    line,
+    messenger,
+    slack,
+    teams,
+    telegram,
+    web_chat,
+    wechat_mini,
+    wechat_oa,
+    wecom_app,
+    wecom_kf,
+    whatsapp,
+)
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
@@ -16,10 +28,13 @@ WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
     "messenger": messenger.MessengerSpecimen,
     "telegram": telegram.TelegramSpecimen,
     "whatsapp": whatsapp.WhatsappSpecimen,
+    "wechat_mini": wechat_mini.WechatMiniSpecimen,
+    "wecom_app": wecom_app.WecomAppSpecimen,
 }
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {}
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
     "web_chat": web_chat.WebChatSpecimen,
+    "wecom_kf": wecom_kf.WecomKfSpecimen,
 }
 INBOUND: dict[str, Callable[[Surroundings], InboundSpecimen]] = {**WEBHOOKS, **CALLS}
 SPECIMENS: dict[str, Callable[[Surroundings], Specimen]] = {**OTHERS, **INBOUND}

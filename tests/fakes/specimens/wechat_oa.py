@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from channels.adapters.wechat_oa.channel import WechatOaChannel
-from channels.adapters.wechat_oa.codec import render_xml
 from channels.adapters.wechat_oa.connection import Connection
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.contract import Channel, Surroundings, Webhook
+from channels.wechat_codec import render_xml
 from foundation.messages import InboundMessage
 from service.simulate.wechat_callback import render_call
 from tests.fakes import wechat_platform
@@ -36,7 +36,7 @@ class WechatOaSpecimen:
         self.channel: Channel = self._channel(self.settings)
 
     def _channel(self, settings: WechatOaSettings) -> WechatOaChannel:
-        connection = Connection(settings, self.surroundings.clock, transport=self.platform)
+        connection = Connection(settings, self.surroundings, transport=self.platform)
         return WechatOaChannel(settings, self.surroundings, connection)
 
     def recordings(self) -> Sequence[Path]:

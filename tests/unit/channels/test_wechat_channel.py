@@ -8,13 +8,14 @@ import pytest
 import structlog
 from pydantic import SecretStr, ValidationError
 
-from channels import degrade
+from channels import contract, degrade
 from channels.adapters import wechat_oa
 from channels.adapters.wechat_oa.channel import WechatOaChannel
-from channels.adapters.wechat_oa.codec import render_xml
 from channels.adapters.wechat_oa.connection import Connection
-from channels.adapters.wechat_oa.settings import SIMULATOR, WechatOaSettings, demo_settings
-from channels.contract import Part, Surroundings
+from channels.adapters.wechat_oa.settings import WechatOaSettings, demo_settings
+from channels.contract import Fetching, Part, Surroundings
+from channels.wechat_account import SIMULATOR
+from channels.wechat_codec import render_xml
 from foundation import conversations, errors
 from foundation.live import Hub
 from foundation.messages import (
@@ -48,8 +49,8 @@ def platform(clock: StandingClock) -> WechatPlatform:
 
 
 @pytest.fixture
-def channel(surroundings: Surroundings, platform: WechatPlatform, clock: StandingClock) -> WechatOaChannel:
-    return WechatOaChannel(SETTINGS, surroundings, Connection(SETTINGS, clock, transport=platform))
+def channel(surroundings: Surroundings, platform: WechatPlatform) -> WechatOaChannel:
+    return WechatOaChannel(SETTINGS, surroundings, Connection(SETTINGS, surroundings, transport=platform))
 
 
 def outbound(reply: Reply) -> OutboundMessage:
@@ -87,10 +88,48 @@ def test_message_is_refused_when_it_is_for_another_account(channel: WechatOaChan
     assert refused.value.code == "other_account"
 
 
-def test_account_is_not_checked_when_none_is_set(surroundings: Surroundings, clock: StandingClock) -> None:
-    open_settings = settings(original_id="")
-    channel = WechatOaChannel(open_settings, surroundings, Connection(open_settings, clock))
-    assert channel.read(webhook({**FIELDS, "ToUserName": "gh_other"}))[0].account == "gh_other"
+def test_original_id_is_not_checked_when_none_is_set(surroundings: Surroundings) -> None:
+    open_settings, second = settings(original_id=""), replace(surroundings, account="second")
+    channel = WechatOaChannel(open_settings, second, Connection(open_settings, second))
+    assert channel.read(webhook({**FIELDS, "ToUserName": "gh_other"}))[0].account == "second"
+
+
+async def test_file_of_a_customer_is_fetched_while_the_platform_keeps_it(
+    channel: WechatOaChannel, platform: WechatPlatform
+) -> None:
+    assert isinstance(channel, Fetching)
+    platform.api.media["m1"] = (b"{a text that looks like nothing else", "text/plain")
+    media = await channel.fetch(Attachment(kind="file", media_id="m1"))
+    assert (media.content, media.media_type) == (b"{a text that looks like nothing else", "text/plain")
+    platform.api.revoke_token()
+    assert (await channel.fetch(Attachment(kind="file", media_id="m1"))).content == media.content
+    for attachment, code in (
+        (Attachment(kind="file", media_id="m2"), "media_gone"),
+        (Attachment(kind="link"), "no_media"),
+    ):
+        with pytest.raises(errors.UpstreamRefused) as refused:
+            await channel.fetch(attachment)
+        assert refused.value.code == f"wechat_oa_{code}"
+
+
+async def test_video_is_fetched_from_the_address_that_the_platform_names(
+    channel: WechatOaChannel, platform: WechatPlatform
+) -> None:
+    platform.next_call("/media/get", faults.body(b'{"video_url":"https://video.example.com/7"}'))
+    platform.next_call("/7", faults.body(b"moving pictures"))
+    assert (await channel.fetch(Attachment(kind="video", media_id="m1"))).content == b"moving pictures"
+
+
+async def test_credentials_are_tried_when_somebody_asks(
+    channel: WechatOaChannel, platform: WechatPlatform
+) -> None:
+    assert isinstance(channel, contract.Testing)
+    assert "wx0123456789abcdef" in await channel.test()
+    platform.api.revoke_token()
+    platform.next_call("/stable_token", faults.errcode(40164))
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        await channel.test()
+    assert "allow-list" in refused.value.public_text
 
 
 async def test_long_text_arrives_in_order_and_whole(

@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 
 from channels.adapters.wechat_oa import codec
 from channels.contract import BODY_LIMIT
+from channels.wechat_codec import parse_fields, render_xml
 from foundation import errors
 from foundation.messages import Choice, Identifier, InboundMessage, TenantId
 from tests.unit.channels.wechat import FIELDS, NOW
 
 
 def read(**fields: str) -> InboundMessage:
-    return read_body(codec.render_xml({name: value for name, value in {**FIELDS, **fields}.items() if value}))
+    return read_body(render_xml({name: value for name, value in {**FIELDS, **fields}.items() if value}))
 
 
 def read_body(body: bytes) -> InboundMessage:
-    return codec.parse_message(body, tenant=TenantId("demo"), app_id="wx01", received_at=NOW)
+    return codec.parse_message(body, tenant=TenantId("demo"), account="main", app_id="wx01", received_at=NOW)
 
 
 def event(name: str, **fields: str) -> InboundMessage:
@@ -31,7 +32,7 @@ def event(name: str, **fields: str) -> InboundMessage:
 
 def test_text_keeps_who_when_and_what() -> None:
     message = read()
-    assert (message.channel, message.account, message.thread) == ("wechat_oa", "gh_9a8b7c", "oAbC-123")
+    assert (message.channel, message.account, message.thread) == ("wechat_oa", "main", "oAbC-123")
     assert message.sender == (Identifier(namespace="wechat_oa:wx01", value="oAbC-123", proven=True),)
     assert (message.kind, message.text) == ("text", "我要退货")
     assert message.sent_at == datetime(2025, 11, 25, 9, 0, tzinfo=UTC)
@@ -126,7 +127,7 @@ def test_nothing_is_lost_when_the_kind_is_unknown() -> None:
 
 
 def test_nested_fields_are_named_by_their_path() -> None:
-    body = codec.render_xml({**FIELDS, "MsgType": "event", "Event": "scancode_waitmsg"})
+    body = render_xml({**FIELDS, "MsgType": "event", "Event": "scancode_waitmsg"})
     body = body.replace(b"</xml>", b"<ScanCodeInfo><ScanType>qrcode</ScanType></ScanCodeInfo></xml>")
     assert read_body(body).event_data["ScanCodeInfo.ScanType"] == "qrcode"
 
@@ -159,7 +160,7 @@ def test_text_comes_back_as_it_was_written(text: str) -> None:
 
 
 def test_forbidden_characters_are_dropped_and_the_rest_is_read() -> None:
-    body = codec.render_xml(FIELDS).replace("我要退货".encode(), "我要\x00\x08退货\x1b".encode())
+    body = render_xml(FIELDS).replace("我要退货".encode(), "我要\x00\x08退货\x1b".encode())
     assert read_body(body).text == "我要退货"
 
 
@@ -175,9 +176,9 @@ OUTSIDE = b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><xml><Content>
         b"success",
         b"<xml></xml>",
         b"<xml><ToUserName>a</ToUserName></xml>",
-        codec.render_xml(FIELDS)[:-20],
-        codec.render_xml(FIELDS).replace("我".encode(), b"\xff\xfe"),
-        codec.render_xml(FIELDS).decode().encode("utf-16"),
+        render_xml(FIELDS)[:-20],
+        render_xml(FIELDS).replace("我".encode(), b"\xff\xfe"),
+        render_xml(FIELDS).decode().encode("utf-16"),
         b'<?xml version="1.0"?>' + LAUGHS,
         OUTSIDE,
         b"<xml>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"</xml>",
@@ -209,7 +210,7 @@ WRITABLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclu
 
 @given(values=st.dictionaries(st.sampled_from(["Content", "Label", "Title", "EventKey"]), WRITABLE))
 def test_written_xml_reads_back(values: dict[str, str]) -> None:
-    parsed = codec.parse_fields(codec.render_xml(values))
+    parsed = parse_fields(render_xml(values))
     assert parsed == {name: value.strip() for name, value in values.items()}
 
 

@@ -7,10 +7,15 @@ import asyncio
 import pytest
 import structlog
 
-from channels.adapters.wechat_oa import refusals
+from channels import wechat_refusals
 from channels.adapters.wechat_oa.codec import render_custom_send, render_typing
 from channels.adapters.wechat_oa.connection import Connection
+from channels.contract import Surroundings
 from foundation import errors
+from foundation.live import Hub
+from foundation.messages import TenantId
+from foundation.security import Vault
+from foundation.storage.database import Database
 from tests.conftest import StandingClock
 from tests.fakes import wechat_platform as faults
 from tests.fakes.wechat_platform import WechatPlatform
@@ -29,8 +34,13 @@ def platform(clock: StandingClock) -> WechatPlatform:
 
 
 @pytest.fixture
-def connection(platform: WechatPlatform, clock: StandingClock) -> Connection:
-    return Connection(SETTINGS, clock, transport=platform)
+def surroundings(database: Database, vault: Vault, clock: StandingClock) -> Surroundings:
+    return Surroundings(TenantId("demo"), "https://care.example.com", database, vault, Hub(), clock)
+
+
+@pytest.fixture
+def connection(platform: WechatPlatform, surroundings: Surroundings) -> Connection:
+    return Connection(SETTINGS, surroundings, transport=platform)
 
 
 async def test_message_reaches_the_customer(connection: Connection, platform: WechatPlatform) -> None:
@@ -85,32 +95,32 @@ async def test_credentials_are_named_when_a_new_token_is_refused_too(
         platform.next_call(SEND, faults.errcode(code))
     with pytest.raises(errors.UpstreamRefused) as refused:
         await connection.custom_send(HELLO)
-    assert refused.value.code == "wechat_credentials"
+    assert refused.value.code == "wechat_oa_credentials"
     assert platform.calls.count("/cgi-bin/message/custom/send") == 2
 
 
 @pytest.mark.parametrize("changed", [{"app_id": "wxother"}, {"app_secret": "other"}])
 async def test_credentials_are_named_when_no_token_is_given(
-    platform: WechatPlatform, clock: StandingClock, changed: dict[str, str]
+    platform: WechatPlatform, surroundings: Surroundings, changed: dict[str, str]
 ) -> None:
     from pydantic import SecretStr
 
     given = {name: SecretStr(value) if name == "app_secret" else value for name, value in changed.items()}
-    connection = Connection(settings(**given), clock, transport=platform)
+    connection = Connection(settings(**given), surroundings, transport=platform)
     with pytest.raises(errors.UpstreamRefused) as refused:
         await connection.custom_send(HELLO)
-    assert refused.value.code == "wechat_credentials"
+    assert refused.value.code == "wechat_oa_credentials"
 
 
-@pytest.mark.parametrize("code", sorted(set(refusals.MEANINGS) - refusals.TOKEN_WRONG))
+@pytest.mark.parametrize("code", sorted(set(wechat_refusals.WECHAT) - wechat_refusals.TOKEN_WRONG))
 async def test_code_becomes_the_error_it_means(
     connection: Connection, platform: WechatPlatform, code: int
 ) -> None:
     platform.next_call(SEND, faults.errcode(code))
-    meaning = refusals.MEANINGS[code]
+    meaning = wechat_refusals.WECHAT[code]
     with pytest.raises(meaning.kind) as refused:
         await connection.custom_send(HELLO)
-    assert refused.value.code == f"wechat_{meaning.code}"
+    assert refused.value.code == f"wechat_oa_{meaning.code}"
     assert refused.value.retry_after_seconds == meaning.retry_after_seconds
     assert platform.seen == []
 
@@ -119,22 +129,22 @@ async def test_unknown_code_is_permanent(connection: Connection, platform: Wecha
     platform.next_call(SEND, faults.errcode(99_999))
     with pytest.raises(errors.UpstreamRefused) as refused:
         await connection.custom_send(HELLO)
-    assert refused.value.code == "wechat_refused"
+    assert refused.value.code == "wechat_oa_refused"
 
 
 @pytest.mark.parametrize("path", [SEND, TOKEN])
 @pytest.mark.parametrize(
     ("fault", "kind", "code"),
     [
-        (faults.timeout, errors.UpstreamUnavailable, "wechat_timeout"),
-        (faults.unreachable, errors.UpstreamUnavailable, "wechat_unreachable"),
-        (faults.status(500), errors.UpstreamUnavailable, "wechat_http_500"),
-        (faults.status(408), errors.UpstreamUnavailable, "wechat_http_408"),
-        (faults.status(401), errors.UpstreamRefused, "wechat_http_401"),
-        (faults.status(429, retry_after="17"), errors.Exhausted, "wechat_http_429"),
-        (faults.body(b"<html>"), errors.UpstreamUnavailable, "wechat_unreadable"),
-        (faults.body(b"\xff\xfe{"), errors.UpstreamUnavailable, "wechat_unreadable"),
-        (faults.body(b"[]"), errors.UpstreamUnavailable, "wechat_unreadable"),
+        (faults.timeout, errors.UpstreamUnavailable, "wechat_oa_timeout"),
+        (faults.unreachable, errors.UpstreamUnavailable, "wechat_oa_unreachable"),
+        (faults.status(500), errors.UpstreamUnavailable, "wechat_oa_http_500"),
+        (faults.status(408), errors.UpstreamUnavailable, "wechat_oa_http_408"),
+        (faults.status(401), errors.UpstreamRefused, "wechat_oa_http_401"),
+        (faults.status(429, retry_after="17"), errors.Exhausted, "wechat_oa_http_429"),
+        (faults.body(b"<html>"), errors.UpstreamUnavailable, "wechat_oa_unreadable"),
+        (faults.body(b"\xff\xfe{"), errors.UpstreamUnavailable, "wechat_oa_unreadable"),
+        (faults.body(b"[]"), errors.UpstreamUnavailable, "wechat_oa_unreadable"),
     ],
 )
 async def test_fault_of_the_way_becomes_an_error_of_ours(
@@ -145,7 +155,7 @@ async def test_fault_of_the_way_becomes_an_error_of_ours(
     with pytest.raises(kind) as refused:
         await connection.custom_send(HELLO)
     assert refused.value.code == code
-    if code == "wechat_http_429":
+    if code == "wechat_oa_http_429":
         assert refused.value.retry_after_seconds == 17
     await connection.custom_send(HELLO)
     assert len(platform.seen) == 1
@@ -175,7 +185,7 @@ async def test_sixth_reply_is_refused_until_the_customer_writes_again(
         await connection.custom_send(HELLO)
     with pytest.raises(errors.UpstreamRefused) as refused:
         await connection.custom_send(HELLO)
-    assert refused.value.code == "wechat_quota_used_up"
+    assert refused.value.code == "wechat_oa_quota_used_up"
     platform.api.note_action("oAbC-123")
     await connection.custom_send(HELLO)
 
@@ -186,7 +196,7 @@ async def test_reply_is_refused_when_the_window_is_closed(
     clock.move(hours=48)
     with pytest.raises(errors.UpstreamRefused) as refused:
         await connection.custom_send(HELLO)
-    assert refused.value.code == "wechat_window_closed"
+    assert refused.value.code == "wechat_oa_window_closed"
 
 
 async def test_typing_is_shown_and_its_refusals_are_quiet(
@@ -209,4 +219,28 @@ async def test_one_line_is_logged_when_the_connection_goes_down_and_one_when_it_
                 await connection.custom_send(HELLO)
         for _ in range(3):
             await connection.custom_send(HELLO)
-    assert [line["event"] for line in lines] == ["wechat_oa cannot send", "wechat_oa sends again"]
+    assert [line["event"] for line in lines] == ["channel cannot send", "channel sends again"]
+
+
+async def test_one_line_is_logged_when_the_credentials_are_refused_and_one_when_they_are_taken(
+    connection: Connection, platform: WechatPlatform
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            for _ in range(2):
+                platform.next_call(SEND, faults.errcode(40001))
+            with pytest.raises(errors.UpstreamRefused):
+                await connection.custom_send(HELLO)
+        await connection.custom_send(HELLO)
+    assert [line["event"] for line in lines] == [
+        "channel's credentials are refused", "channel's credentials are taken again",
+    ]  # fmt: skip
+
+
+async def test_token_is_shared_when_several_processes_send(
+    connection: Connection, platform: WechatPlatform, surroundings: Surroundings
+) -> None:
+    second = Connection(SETTINGS, surroundings, transport=platform)
+    await connection.custom_send(HELLO)
+    await second.custom_send(HELLO)
+    assert platform.calls.count("/cgi-bin/stable_token") == 1

@@ -10,8 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from channels.adapters.wechat_oa import codec
-from channels.adapters.wechat_oa.gate import Gate
 from channels.contract import Webhook
+from channels.wechat_codec import parse_fields, render_xml
+from channels.wechat_gate import Gate
 from foundation import errors
 from tests.unit.channels.wechat import (
     FIELDS,
@@ -39,7 +40,7 @@ def refusal(call: Webhook, **setting: Any) -> str:
 def test_call_passes_when_the_platform_signed_it(mode: Mode) -> None:
     door, call = gate(), webhook(mode=mode)
     door.admit(call)
-    assert codec.parse_fields(door.open(call)) == FIELDS
+    assert parse_fields(door.open(call)) == FIELDS
 
 
 def test_address_is_confirmed_when_the_greeting_is_signed() -> None:
@@ -116,7 +117,7 @@ def test_captured_signature_is_refused_when_it_is_put_under_another_body() -> No
     """What a plain signature alone would allow: it does not cover the body."""
     door, call = gate(), webhook(mode="plain")
     door.admit(call)
-    for body in (codec.render_xml({**FIELDS, "FromUserName": "oVictim"}), b"", b"<xml>", b"\xff"):
+    for body in (render_xml({**FIELDS, "FromUserName": "oVictim"}), b"", b"<xml>", b"\xff"):
         with pytest.raises(errors.NotAuthentic) as refused:
             door.admit(replace(call, body=body))
         assert refused.value.code == "replayed"
@@ -129,7 +130,7 @@ def test_plain_body_is_refused_when_the_query_is_taken_from_an_encrypted_call() 
     taken = replace(
         call,
         query={name: call.query[name] for name in names},
-        body=codec.render_xml({**FIELDS, "MsgId": "3", "Content": "cancel my order"}),
+        body=render_xml({**FIELDS, "MsgId": "3", "Content": "cancel my order"}),
     )
     with pytest.raises(errors.NotAuthentic):
         door.admit(taken)
@@ -142,7 +143,7 @@ def test_unreadable_repetition_passes_when_it_is_the_same_bytes() -> None:
 
 
 def test_oldest_pair_is_forgotten_when_more_come_than_the_memory_holds() -> None:
-    door = Gate(SETTINGS, codec.identify, remembered_limit=3)
+    door = Gate(SETTINGS.keys(), codec.identify, parse_fields, remembered_limit=3)
     for number in range(4):
         door.admit(webhook(nonce=f"n{number}"))
     door.admit(webhook({**FIELDS, "MsgId": "2"}, nonce="n0"))
@@ -170,13 +171,13 @@ def test_plain_call_is_refused_when_the_account_is_secure(mode: Mode) -> None:
 
 def test_clear_fields_are_not_trusted_when_an_encrypted_part_is_there() -> None:
     call = webhook()
-    clear = codec.render_xml({**FIELDS, "Content": "forged"}).removesuffix(b"</xml>")
+    clear = render_xml({**FIELDS, "Content": "forged"}).removesuffix(b"</xml>")
     both = clear + call.body.removeprefix(b"<xml>").replace(
         b"<ToUserName><![CDATA[gh_9a8b7c]]></ToUserName>", b""
     )
     door = gate()
     door.admit(replace(call, body=both))
-    assert codec.parse_fields(door.open(replace(call, body=both)))["Content"] == FIELDS["Content"]
+    assert parse_fields(door.open(replace(call, body=both)))["Content"] == FIELDS["Content"]
 
 
 def test_encrypted_call_is_refused_when_its_body_is_no_xml() -> None:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from pydantic import SecretStr
 
 from channels.adapters.wechat_oa import codec
-from channels.adapters.wechat_oa.gate import Gate
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.contract import Webhook
+from channels.wechat_codec import parse_fields, render_xml
+from channels.wechat_gate import Gate
 from service.simulate.wechat_callback import render_call
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -41,14 +42,14 @@ def settings(**changed: Any) -> WechatOaSettings:
 
 
 def gate(**changed: Any) -> Gate:
-    return Gate(settings(**changed), codec.identify)
+    return Gate(settings(**changed).keys(), codec.identify, parse_fields)
 
 
 def webhook(
     fields: Mapping[str, str] = FIELDS, *, mode: Literal["plain", "secure"] = "secure", at: datetime = NOW,
     nonce: str = "", signer: WechatOaSettings = SETTINGS,
 ) -> Webhook:  # fmt: skip
-    call = render_call(signer, codec.render_xml(fields), mode=mode, at=at, nonce=nonce)
+    call = render_call(signer, render_xml(fields), mode=mode, at=at, nonce=nonce)
     return Webhook("POST", call.query, {}, call.body, NOW)
 
 

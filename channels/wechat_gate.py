@@ -1,6 +1,6 @@
-"""Decides whether a call comes from WeChat, and opens its envelope: a webhook in, the message's XML or a refusal out.
+"""Decides whether a call comes from WeChat, and opens its envelope: a webhook in, the message or a refusal out.
 
-`channel.py` asks it before anything is read. Three rules, in this order:
+The channels of WeChat's family ask it before anything is read. Three rules, in this order:
 
 1. The signature is checked over the raw parts, with the current token and, during a change, the previous one. An
    encrypted message is signed over its cipher text; a plain one over timestamp and nonce only, NOT over its body.
@@ -16,44 +16,63 @@ not share it: there an encrypted message is still bound by its signature, a plai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from channels.adapters.wechat_oa import codec
-from channels.adapters.wechat_oa.crypto import Cipher, sign
-from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.contract import Webhook
+from channels.wechat_crypto import Cipher, sign
 from foundation import errors
 from foundation.security import equal
 
 REMEMBERED_LIMIT = 100_000
 
+Mode = Literal["plain", "compatible", "secure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What one account shares with the platform; the current value first, the one before it second, empty ones ignored."""
+
+    tokens: tuple[str, ...]
+    aes_keys: tuple[str, ...]
+    receive_id: str
+    mode: Mode = "secure"
+    tolerance_seconds: int = 300
+    sealed_greeting: bool = False
+    """WeCom encrypts also its check of our address, and signs it as an encrypted message."""
+
 
 class Gate:
-    """One account's gate. `identify` names the message in a body, the same for every repetition of it."""
+    """One account's gate. `identify` names the message in a body, the same for every repetition of it; `parse` reads the
+    envelope around it and raises `UnreadablePayload`."""
 
     def __init__(
         self,
-        settings: WechatOaSettings,
+        keys: Keys,
         identify: Callable[[bytes], str],
+        parse: Callable[[bytes], Mapping[str, str]],
         *,
         remembered_limit: int = REMEMBERED_LIMIT,
     ) -> None:
-        self._tokens = _given(settings.token.get_secret_value(), settings.previous_token.get_secret_value())
-        keys = _given(
-            settings.encoding_aes_key.get_secret_value(), settings.previous_aes_key.get_secret_value()
-        )
-        self._ciphers = [Cipher(key, settings.app_id) for key in keys]
-        self._mode = settings.mode
-        self._tolerance = settings.timestamp_tolerance_seconds
+        self._tokens = [token for token in keys.tokens if token]
+        self._ciphers = [Cipher(key, keys.receive_id) for key in keys.aes_keys if key]
+        self._keys = keys
         self._identify = identify
+        self._parse = parse
         self._limit = remembered_limit
         self._seen: dict[tuple[str, str], tuple[int, str]] = {}
 
     def greet(self, webhook: Webhook) -> str:
-        """The platform's check of our address: what to echo. Signed like a plain message in every mode."""
+        """The platform's check of our address: what to echo."""
+        echo = webhook.query.get("echostr", "")
+        if self._keys.sealed_greeting:
+            self._check(webhook, "msg_signature", echo)
+            self._check_time(webhook)
+            return self._decrypt(echo).decode("utf-8", "replace")
         self._check(webhook, "signature")
         self._check_time(webhook)
-        return webhook.query.get("echostr", "")
+        return echo
 
     def admit(self, webhook: Webhook) -> None:
         """Raises `NotAuthentic` unless all three rules hold."""
@@ -66,16 +85,16 @@ class Gate:
         self._check_replay(webhook, moment)
 
     def open(self, webhook: Webhook) -> bytes:
-        """The message's XML, decrypted where it was encrypted; pure."""
+        """The message, decrypted where it was encrypted; pure."""
         encrypted = self._encrypted(webhook)
         return webhook.body if encrypted is None else self._decrypt(encrypted)
 
     def _encrypted(self, webhook: Webhook) -> str | None:
         claimed = webhook.query.get("encrypt_type", "") == "aes" or "msg_signature" in webhook.query
-        if self._mode == "plain" or (self._mode == "compatible" and not claimed):
+        if self._keys.mode == "plain" or (self._keys.mode == "compatible" and not claimed):
             return None
         try:
-            encrypted = codec.parse_envelope(webhook.body)
+            encrypted = self._parse(webhook.body).get("Encrypt", "")
         except errors.UnreadablePayload as error:
             raise _refused("The encrypted message cannot be read.", "not_decryptable") from error
         if not encrypted:
@@ -95,7 +114,7 @@ class Gate:
     def _check_time(self, webhook: Webhook) -> int:
         text = webhook.query.get("timestamp", "")
         moment = int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else 0
-        if abs(webhook.received_at.timestamp() - moment) > self._tolerance:
+        if abs(webhook.received_at.timestamp() - moment) > self._keys.tolerance_seconds:
             raise _refused("The timestamp is too far from our clock.", "stale")
         return moment
 
@@ -103,7 +122,7 @@ class Gate:
         pair = (webhook.query.get("timestamp", ""), webhook.query.get("nonce", ""))
         identity = self._identify(self.open(webhook))
         self._forget(webhook.received_at.timestamp())
-        _, first = self._seen.setdefault(pair, (moment + self._tolerance, identity))
+        _, first = self._seen.setdefault(pair, (moment + self._keys.tolerance_seconds, identity))
         if not equal(first, identity):
             raise _refused("This signature has already been used for another message.", "replayed")
 
@@ -121,10 +140,6 @@ class Gate:
             except errors.NotAuthentic:
                 continue
         return self._ciphers[-1].decrypt(encrypted)
-
-
-def _given(*values: str) -> list[str]:
-    return [value for value in values if value]
 
 
 def _refused(sentence: str, code: str) -> errors.NotAuthentic:

@@ -1,8 +1,8 @@
 """WeChat's signature and its AES layer: bytes in, bytes or a refusal out.
 
-The gate decides with it who is speaking; the simulator speaks with it. Source of both formats: the platform's
+`channels.wechat_gate` decides with it who is speaking; the simulators speak with it. Source of both formats: the platform's
 "message encryption" documentation. What would surprise you: the padding is PKCS#7 with a block of 32 (not 16),
-and the receiver's id is part of the plaintext, which is how a message for another account is noticed.
+and the receiver's id (an app id, at WeCom the corporation's) is part of the plaintext, which is how a message for another account is noticed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,102 @@
+"""A mini program for the contract suite."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from channels.adapters.wechat_mini.channel import WechatMiniChannel
+from channels.adapters.wechat_mini.connection import Connection
+from channels.adapters.wechat_mini.settings import NAME, WechatMiniSettings
+from channels.contract import Channel, Surroundings, Webhook
+from foundation.messages import InboundMessage
+from service.simulate.contract import Call, Options, Shown
+from service.simulate.wechat_mini import WechatMiniPlatform
+from tests.fakes import wechat_platform
+from tests.fakes.platform_faults import FaultyTransport
+from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+
+
+@dataclass
+class WechatMiniSpecimen:
+    surroundings: Surroundings
+
+    def __post_init__(self) -> None:
+        self.folder = ADAPTERS / NAME
+        account = json.loads((self.folder / "recorded" / "account.json").read_text(encoding="utf-8"))
+        self.settings = WechatMiniSettings.model_validate({**account, "mode": "compatible"})
+        self.shown: list[Shown] = []
+        options = Options(self.surroundings.vault)
+        self.platform = WechatMiniPlatform(self.settings, options, self.surroundings.clock, self.shown.append)
+        self.platform.api.note_action(CUSTOMER)
+        self.transport = FaultyTransport(self.platform.application())
+        self.channel: Channel = self._channel(self.settings)
+
+    def _channel(self, settings: WechatMiniSettings) -> WechatMiniChannel:
+        connection = Connection(settings, self.surroundings, transport=self.transport)
+        return WechatMiniChannel(settings, self.surroundings, connection)
+
+    def recordings(self) -> Sequence[Path]:
+        return recordings_of(self.folder)
+
+    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
+        call, expected = recorded_call(path)
+        self.channel.verify(call)
+        return self.channel.read(call), expected
+
+    def text_call(self, text: str, number: int) -> Webhook:
+        return self._call({"MsgType": "text", "Content": text, "MsgId": str(10**17 + number)})
+
+    def unknown_event_call(self) -> Webhook:
+        return self._call({"MsgType": "event", "Event": "made_up_tomorrow", "EventKey": "k"})
+
+    def stale_call(self) -> Webhook:
+        return replace(self.text_call("old", 1), received_at=NOW + timedelta(hours=1))
+
+    def signed_body_call(self, body: bytes) -> Webhook:
+        return self._webhook(self.platform.post(body, mode="plain"))
+
+    def tampered(self, call: Webhook) -> Sequence[Webhook]:
+        names = ("msg_signature", "timestamp", "nonce")
+        without = [replace(call, query={k: v for k, v in call.query.items() if k != name}) for name in names]
+        changed = [
+            replace(call, query={**call.query, name: value})
+            for name in names
+            for value in ("", "0", "签名", call.query[name][::-1] + "1")
+        ]
+        middle = len(call.body) // 2
+        other = b"B" if call.body[middle : middle + 1] == b"A" else b"A"
+        bent = replace(call, body=call.body[:middle] + other + call.body[middle + 1 :])
+        return [*without, *changed, bent, replace(call, query={}), replace(call, body=call.body[:-60])]
+
+    def changing_secret(self) -> tuple[Channel, Channel, Webhook]:
+        new = {"token": SecretStr("brandnewtoken"), "encoding_aes_key": SecretStr("Z" * 43)}
+        old = {"previous_token": self.settings.token, "previous_aes_key": self.settings.encoding_aes_key}
+        during = self._channel(self.settings.model_copy(update={**new, **old}))
+        after = self._channel(self.settings.model_copy(update=new))
+        return during, after, self.text_call("rotated", 7)
+
+    def seen(self) -> Sequence[str]:
+        return [shown.text for shown in self.shown if shown.kind != "typing"]
+
+    def fail_next_send(self, fault: Fault) -> None:
+        planned = wechat_platform.timeout if fault == "timeout" else wechat_platform.status(int(fault))
+        self.transport.next_call("/custom/send", planned)
+
+    def secrets(self) -> Sequence[str]:
+        hidden = ("app_secret", "token", "encoding_aes_key")
+        return [
+            CUSTOMER, *(getattr(self.settings, name).get_secret_value() for name in hidden)
+        ]  # fmt: skip
+
+    def _call(self, fields: dict[str, str]) -> Webhook:
+        return self._webhook(self.platform.call(CUSTOMER, fields))
+
+    def _webhook(self, call: Call) -> Webhook:
+        return Webhook("POST", call.query, call.headers, call.body, NOW)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from channels.adapters import sms_twilio, web_chat, wechat_oa
+from channels.adapters import sms_generic, sms_twilio, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
+    sms_generic.SPEC,
     sms_twilio.SPEC,
     web_chat.SPEC,
     wechat_oa.SPEC,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Literal
 from urllib.parse import urlencode
 
 import httpx
@@ -11,7 +13,11 @@ from starlette.types import ASGIApp
 
 from channels.contract import Webhook
 from service.simulate.contract import Call
-from tests.fakes.specimens.contract import NOW, Fault
+
+NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+"""The suite's."""
+
+Fault = Literal["401", "429", "500", "timeout"]
 
 
 class Network(httpx.AsyncBaseTransport):

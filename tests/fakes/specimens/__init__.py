@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import sms_twilio, web_chat, wechat_oa
+from tests.fakes.specimens import sms_generic, sms_twilio, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
+    "sms_generic": sms_generic.SmsGenericSpecimen,
     "sms_twilio": sms_twilio.SmsTwilioSpecimen,
     "wechat_oa": wechat_oa.WechatOaSpecimen,
 }

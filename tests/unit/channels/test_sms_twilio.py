@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from channels import contract
 from channels.adapters.sms_twilio import SPEC, codec
 from channels.adapters.sms_twilio.channel import SmsTwilioChannel
 from channels.adapters.sms_twilio.gate import Gate, forms, parse_form, sign
 from channels.adapters.sms_twilio.settings import SmsTwilioSettings
-from channels import contract
 from channels.contract import Part, Receipt, Surroundings, Webhook
 from channels.sms import keywords
 from foundation import errors

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channels.adapters.sms_aliyun.settings import SmsAliyunSettings
 from channels.adapters.sms_generic.settings import SmsGenericSettings
+from channels.adapters.sms_tencent.settings import SmsTencentSettings
 from channels.adapters.sms_twilio.settings import SmsTwilioSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation import settings
 from service.simulate import stage, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
+from service.simulate.sms.aliyun import AliyunPlatform
 from service.simulate.sms.generic import GatewayPlatform
+from service.simulate.sms.tencent import TencentPlatform
 from service.simulate.sms.twilio import TwilioPlatform
 
 SIMULATORS: tuple[Simulator, ...] = (
+    Simulator("sms_aliyun", SmsAliyunSettings, AliyunPlatform),
     Simulator("sms_generic", SmsGenericSettings, GatewayPlatform),
+    Simulator("sms_tencent", SmsTencentSettings, TencentPlatform),
     Simulator("sms_twilio", SmsTwilioSettings, TwilioPlatform),
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
 )

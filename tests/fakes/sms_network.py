@@ -61,3 +61,24 @@ def with_header(call: Webhook, name: str, value: str | None) -> Webhook:
     """None: without it."""
     rest = {key: kept for key, kept in call.headers.items() if key != name}
     return replace(call, headers=rest if value is None else {**rest, name: value})
+
+
+def wrong_paths(call: Webhook) -> list[Webhook]:
+    """The address with another secret, or with none."""
+    right = call.account
+    wrong = (
+        "",
+        "main",
+        "路径",
+        "\udcff",
+        right[:-1],
+        right.swapcase(),
+        right[::-1],
+        f"{right}x",
+        f" {right}",
+    )
+    return [
+        *(replace(call, account=one) for one in wrong),
+        replace(call, account="", query={"key": right[:-1]}),
+        replace(call, account="", query={"key": ""}),
+    ]

@@ -6,8 +6,8 @@ its own (the web chat) gets the `Door`.
 
 What only some platforms need are promises of their own, which an adapter keeps by having the method: `Answering` (the
 reply stands in the answer to the webhook: voice), `Pulling` (we fetch: mail, a queue with a cursor), `Reporting`
-(delivery and read receipts), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the
-credentials work).
+(delivery and read receipts), `Remembering` (what a message changes for the channel itself), `Fetching` (media behind the
+platform's own doors), `Testing` (a look whether the credentials work).
 """
 
 from __future__ import annotations
@@ -232,6 +232,14 @@ class Receipt:
 class Reporting(Protocol):
     def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
         """In a call that was verified. Pure; tolerates what it does not know."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    async def remember(self, messages: Sequence[InboundMessage]) -> None:
+        """What was read from a verified call, before it is accepted: the channel keeps what it must know later, in every
+        process (who asked it to stop). Repeatable, because the platform repeats what was not accepted."""
         ...
 
 

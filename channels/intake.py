@@ -22,6 +22,7 @@ from channels.contract import (
     Answering,
     Channel,
     ProofWriter,
+    Remembering,
     Reporting,
     Webhook,
 )
@@ -78,7 +79,10 @@ class Intake:
             self._metrics.refused.labels(channel.name, error.code).inc()
             log.warning("webhook refused", channel=channel.name, code=error.code)
             raise
-        accepted = [(message, await self.accept(message, webhook.body)) for message in channel.read(webhook)]
+        messages = channel.read(webhook)
+        if isinstance(channel, Remembering):
+            await channel.remember(messages)
+        accepted = [(message, await self.accept(message, webhook.body)) for message in messages]
         if isinstance(channel, Reporting):
             await self.note_receipts(tenant, channel, webhook)
         if isinstance(channel, Answering):

@@ -21,6 +21,14 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     line.SPEC,
     slack.SPEC,
     teams.SPEC,
+from channels.adapters import sms_aliyun, sms_generic, sms_tencent, sms_twilio, web_chat, wechat_oa
+from channels.contract import ChannelSpec
+
+CHANNELS: tuple[ChannelSpec, ...] = (
+    sms_aliyun.SPEC,
+    sms_generic.SPEC,
+    sms_tencent.SPEC,
+    sms_twilio.SPEC,
     web_chat.SPEC,
     wechat_oa.SPEC,
     whatsapp.SPEC,

@@ -10,6 +10,10 @@ from channels.adapters.slack.settings import SlackSettings
 from channels.adapters.teams.settings import TeamsSettings
 from channels.adapters.telegram.settings import TelegramSettings
 from channels.adapters.wechat_mini.settings import WechatMiniSettings
+from channels.adapters.sms_aliyun.settings import SmsAliyunSettings
+from channels.adapters.sms_generic.settings import SmsGenericSettings
+from channels.adapters.sms_tencent.settings import SmsTencentSettings
+from channels.adapters.sms_twilio.settings import SmsTwilioSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.adapters.wecom_app.settings import WecomAppSettings
 from channels.adapters.wecom_kf.settings import WecomKfSettings
@@ -33,6 +37,17 @@ SIMULATORS: tuple[Simulator, ...] = (
     Simulator("wecom_kf", WecomKfSettings, platform=wecom_kf.WecomKfPlatform),
     Simulator("wecom_app", WecomAppSettings, platform=wecom_app.WecomAppPlatform),
     Simulator("wechat_mini", WechatMiniSettings, platform=wechat_mini.WechatMiniPlatform),
+from service.simulate.sms.aliyun import AliyunPlatform
+from service.simulate.sms.generic import GatewayPlatform
+from service.simulate.sms.tencent import TencentPlatform
+from service.simulate.sms.twilio import TwilioPlatform
+
+SIMULATORS: tuple[Simulator, ...] = (
+    Simulator("sms_aliyun", SmsAliyunSettings, AliyunPlatform),
+    Simulator("sms_generic", SmsGenericSettings, GatewayPlatform),
+    Simulator("sms_tencent", SmsTencentSettings, TencentPlatform),
+    Simulator("sms_twilio", SmsTwilioSettings, TwilioPlatform),
+    Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
 )
 
 

@@ -7,7 +7,7 @@ cannot be does not spoil the others. A person may come with a phone number, with
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 

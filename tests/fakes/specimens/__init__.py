@@ -24,6 +24,14 @@ WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
     "line": line.LineSpecimen,
     "slack": slack.SlackSpecimen,
     "teams": teams.TeamsSpecimen,
+from tests.fakes.specimens import sms_aliyun, sms_generic, sms_tencent, sms_twilio, web_chat, wechat_oa
+from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
+
+WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
+    "sms_aliyun": sms_aliyun.SmsAliyunSpecimen,
+    "sms_generic": sms_generic.SmsGenericSpecimen,
+    "sms_tencent": sms_tencent.SmsTencentSpecimen,
+    "sms_twilio": sms_twilio.SmsTwilioSpecimen,
     "wechat_oa": wechat_oa.WechatOaSpecimen,
     "messenger": messenger.MessengerSpecimen,
     "telegram": telegram.TelegramSpecimen,

@@ -1,0 +1,131 @@
+"""Tencent Cloud SMS as a channel of the house: a secret address in, an approved template out.
+
+Tencent's calls are acknowledged at once. In mainland China nothing but approved templates can be sent, so a reply goes into
+the one variable of a template and is cut to it, aloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+from pydantic import BaseModel
+from starlette.routing import BaseRoute
+
+from channels import sms
+from channels.adapters.sms_tencent import codec
+from channels.adapters.sms_tencent.connection import Connection
+from channels.adapters.sms_tencent.settings import NAME, SmsTencentSettings
+from channels.contract import (
+    Acknowledgement,
+    Capabilities,
+    Channel,
+    ChannelSpec,
+    Door,
+    Part,
+    Receipt,
+    Surroundings,
+    Webhook,
+)
+from channels.signatures import secrets_of
+from foundation import errors
+from foundation.conversations import Conversation
+from foundation.messages import InboundMessage
+
+log = structlog.get_logger(__name__)
+
+_TEMPLATE_STATES = {0: "is approved", 1: "is being examined", -1: "was not approved"}
+
+
+class SmsTencentChannel:
+    """`settings` are complete: see `SmsTencentSettings.or_demo`."""
+
+    name = NAME
+
+    def __init__(
+        self, settings: SmsTencentSettings, surroundings: Surroundings, connection: Connection
+    ) -> None:
+        self._settings = settings
+        self._surroundings = surroundings
+        self._connection = connection
+        self._opt_outs = sms.OptOuts(NAME, surroundings)
+        self._paths = secrets_of(settings.path_secret, settings.previous_path_secret)
+        self.capabilities = Capabilities(text_limit=settings.variable_limit, acknowledge_unreadable=True)
+
+    async def open(self) -> None:
+        """Nothing to prepare."""
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
+        return None
+
+    def verify(self, webhook: Webhook) -> None:
+        sms.admit(webhook, self._paths)
+
+    def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
+        return codec.parse_messages(
+            codec.parse_items(webhook.body), tenant=self._surroundings.tenant, account=self._surroundings.account,
+            app_id=self._settings.app_id, keywords=sms.keywords(), received_at=webhook.received_at,
+        )  # fmt: skip
+
+    async def remember(self, messages: Sequence[InboundMessage]) -> None:
+        await self._opt_outs.remember(messages)
+
+    def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
+        return codec.parse_receipts(codec.parse_items(webhook.body))
+
+    def acknowledge(self, webhook: Webhook) -> Acknowledgement:
+        return Acknowledgement(codec.ACKNOWLEDGED, media_type="application/json")
+
+    async def send(self, part: Part, *, idempotency_key: str) -> str:
+        """ "" for a part behind the last message that one reply may take. Raises also `UpstreamRefused` for somebody who
+        opted out, here or there."""
+        message, settings = part.message, self._settings
+        if not part.text.strip():
+            raise errors.UnsupportedContent("An SMS cannot be empty.", code=f"{NAME}_empty")
+        await self._opt_outs.check(message.recipient)
+        text = sms.fill(part, limit=settings.variable_limit, messages=settings.max_messages)
+        if not text:
+            log.info("rest of a reply not sent", channel=NAME, part=part.index + 1, parts=part.count)
+            return ""
+        body = codec.render_send(
+            message.recipient, text, app_id=settings.app_id, template_id=settings.template_id,
+            sign_name=settings.sign_name, extend=message.reply_context.get("extend") or settings.extend_code,
+            context=codec.digest(self._surroundings.account, idempotency_key),
+        )  # fmt: skip
+        try:
+            return await self._connection.send(body)
+        except errors.UpstreamRefused as error:
+            if error.code == f"{NAME}_opted_out":
+                await self._opt_outs.add(message.recipient)
+            raise
+
+    async def test(self) -> str:
+        answer = await self._connection.template(self._settings.template_id)
+        state = _TEMPLATE_STATES.get(answer.get("StatusCode", 99), "is not known there")
+        return f"Tencent takes the key; the template {state}."
+
+    async def show_typing(self, conversation: Conversation) -> None:
+        """SMS has none."""
+
+    def routes(self, door: Door) -> Sequence[BaseRoute]:
+        return ()
+
+
+def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
+    """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
+    assert isinstance(settings, SmsTencentSettings)
+    if settings.is_demo:
+        log.warning("sms_tencent runs with demo credentials", try_it='huiliu simulate sms_tencent "hello"')
+    complete = settings.or_demo(surroundings.vault)
+    return SmsTencentChannel(complete, surroundings, Connection(complete, surroundings.clock))
+
+
+SPEC = ChannelSpec(
+    name=NAME,
+    settings=SmsTencentSettings,
+    build=build,
+    title={"zh": "腾讯云短信", "en": "SMS (Tencent Cloud)"},
+)

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from channels import degrade
 from channels import text as texts
-from channels.numerals import PLAIN, Manner, cardinal, lexicon, read_aloud, tongue, words
+from channels.numerals import PLAIN, Manner, cardinal, lexicon, read_aloud, spelled, tongue, words
 from foundation.messages import Choice
 
 __all__ = [

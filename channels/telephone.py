@@ -196,7 +196,7 @@ class Phone:
         if heard.state == "ended":
             found.append(self._event(heard, webhook.received_at, "end"))
         elif heard.state != "alive":
-            found.append(self._event(heard, webhook.received_at, heard.state))
+            found.append(self._event(heard, webhook.received_at, heard.state[:64]))
         return found
 
     def listens(self, webhook: Webhook) -> InboundMessage | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channels.adapters import phone_jambonz, phone_twilio, web_chat, wechat_oa
+from channels.adapters import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -10,4 +10,5 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     wechat_oa.SPEC,
     phone_twilio.SPEC,
     phone_jambonz.SPEC,
+    phone_httapi.SPEC,
 )

@@ -40,7 +40,7 @@ ASK_BY_KEYS = 2
 """So often not understood, or silent, until keys are offered; one more is the end of the ladder."""
 STILL_EVERY = 4
 """Polls between two words to a caller who waits."""
-_COUNTS = ("turn", "missed", "quiet", "polls", "keys", "tried")
+COUNTS = ("turn", "missed", "quiet", "polls", "keys", "tried")
 
 
 class PhoneSettings(BaseModel):
@@ -108,7 +108,7 @@ class Line:
 
     def fields(self) -> dict[str, str]:
         """Of letters and digits alone, so that no platform encodes them in a way of its own."""
-        counts = {name: str(value) for name in _COUNTS if (value := getattr(self, name))}
+        counts = {name: str(value) for name in COUNTS if (value := getattr(self, name))}
         return {"step": self.step, "lang": speech.tongue(self.language), **counts}
 
     @classmethod
@@ -117,7 +117,7 @@ class Line:
         step = next((one for one in STEPS if one == fields.get("step")), None)
         if step is None:
             return cls()
-        counts = {name: _count(fields.get(name, "")) for name in _COUNTS}
+        counts = {name: _count(fields.get(name, "")) for name in COUNTS}
         return cls(step, "en" if fields.get("lang") == "en" else "zh", **counts)
 
 

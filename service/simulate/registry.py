@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation import settings
-from service.simulate import phone_jambonz, phone_twilio, stage, wechat_oa
+from service.simulate import phone_httapi, phone_jambonz, phone_twilio, stage, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 
 SIMULATORS: tuple[Simulator, ...] = (
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
     Simulator("phone_twilio", PhoneTwilioSettings, phone_twilio.TwilioVoice),
     Simulator("phone_jambonz", PhoneJambonzSettings, phone_jambonz.Jambonz),
+    Simulator("phone_httapi", PhoneHttapiSettings, phone_httapi.Httapi),
 )
 
 

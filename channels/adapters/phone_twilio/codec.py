@@ -24,7 +24,6 @@ FIELD_LIMIT = 300
 _ALIVE = ("queued", "initiated", "ringing", "in-progress", "answered")
 _ENDED = ("completed", "busy", "failed", "no-answer", "canceled")
 _TAKEN = ("completed", "answered", "bridged", "bridging-in-process", "redirected-from-bridged")
-_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>'
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -85,7 +84,7 @@ def render(script: Script, heard: Heard, settings: PhoneTwilioSettings, hook: st
         gather = SubElement(response, "Gather", _gather(script, settings, following))
         _say(gather, script, settings)
         SubElement(response, "Redirect", method="POST").text = following
-        return _DECLARATION + tostring(response)
+        return _xml(response)
     _say(response, script, settings)
     if script.then == "again":
         SubElement(response, "Redirect", method="POST").text = following
@@ -93,7 +92,12 @@ def render(script: Script, heard: Heard, settings: PhoneTwilioSettings, hook: st
         _transfer(response, settings, following)
     elif script.then == "hang_up":
         SubElement(response, "Hangup")
-    return _DECLARATION + tostring(response)
+    return _xml(response)
+
+
+def _xml(response: Element) -> bytes:
+    text = tostring(response, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode("utf-8", "replace")
 
 
 def _gather(script: Script, settings: PhoneTwilioSettings, following: str) -> dict[str, str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import phone_jambonz, phone_twilio, web_chat, wechat_oa
+from tests.fakes.specimens import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
     "wechat_oa": wechat_oa.WechatOaSpecimen,
 }
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
+    "phone_httapi": phone_httapi.PhoneHttapiSpecimen,
     "phone_jambonz": phone_jambonz.PhoneJambonzSpecimen,
     "phone_twilio": phone_twilio.PhoneTwilioSpecimen,
 }

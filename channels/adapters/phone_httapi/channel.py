@@ -13,7 +13,7 @@ from channels import signatures
 from channels.adapters.phone_httapi import codec
 from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
 from channels.contract import Acknowledgement, Channel, ChannelSpec, Surroundings, Webhook
-from channels.telephone import Heard, Phone, Script
+from channels.speech.telephone import Heard, Phone, Script
 
 log = structlog.get_logger(__name__)
 

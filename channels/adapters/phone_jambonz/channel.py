@@ -12,7 +12,7 @@ from channels import signatures
 from channels.adapters.phone_jambonz import codec
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import Acknowledgement, Channel, ChannelSpec, Surroundings, Webhook
-from channels.telephone import Heard, Phone, Script
+from channels.speech.telephone import Heard, Phone, Script
 from foundation import errors
 
 log = structlog.get_logger(__name__)

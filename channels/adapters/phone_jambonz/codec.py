@@ -14,7 +14,7 @@ from typing import Any
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import BODY_LIMIT
 from channels.signatures import hmac_hex
-from channels.telephone import Heard, Line, Script, address, certainty
+from channels.speech.telephone import Heard, Line, Script, address, certainty
 from foundation import errors
 
 NAME = "phone_jambonz"

@@ -15,7 +15,7 @@ from channels.adapters.phone_twilio import codec
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.api import Api
 from channels.contract import Acknowledgement, Channel, ChannelSpec, Surroundings, Webhook
-from channels.telephone import Heard, Phone, Script
+from channels.speech.telephone import Heard, Phone, Script
 from foundation import errors
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from channels import speech
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.contract import BODY_LIMIT
-from channels.telephone import Heard, Line, Script, address, certainty
+from channels.speech.telephone import Heard, Line, Script, address, certainty
 from foundation import errors
 
 NAME = "phone_twilio"
@@ -70,7 +70,7 @@ def parse_call(body: bytes, query: Mapping[str, str]) -> Heard:
         callee=fields.get("To", ""),
         speech=fields.get("SpeechResult", ""),
         keys=fields.get("Digits", ""),
-        confidence=certainty(fields.get("Confidence")),
+        confidence=certainty(fields.get("Confidence")) or None,  # models that have none report 0
         state="ended" if state in _ENDED else "alive" if state in ("", *_ALIVE) else state,
         taken=None if result is None else result in _TAKEN,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, model_validator
 
 from channels.signatures import derive
-from channels.telephone import PhoneSettings
+from channels.speech.telephone import PhoneSettings
 from foundation.security import Vault
 
 PLATFORM = "https://api.twilio.com"

@@ -15,7 +15,7 @@ from channels.adapters.phone_jambonz import codec
 from channels.adapters.phone_jambonz.channel import PhoneJambonzChannel
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import Channel, Surroundings, Webhook
-from channels.telephone import Line
+from channels.speech.telephone import Line
 from foundation.messages import InboundMessage
 from service.simulate.calling import Caller
 from service.simulate.contract import Options

@@ -16,7 +16,7 @@ from channels.adapters.phone_jambonz import SPEC, codec
 from channels.adapters.phone_jambonz.channel import PhoneJambonzChannel
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import Surroundings, Webhook
-from channels.telephone import Line, Script
+from channels.speech.telephone import Line, Script
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId

@@ -13,11 +13,12 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade, speech, telephone
+from channels import contract, degrade, speech
 from channels.adapters.phone_twilio import SPEC, codec
 from channels.adapters.phone_twilio.channel import PhoneTwilioChannel
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.contract import Part, Surroundings, Webhook
+from channels.speech import telephone
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import (
@@ -326,3 +327,8 @@ def test_any_reply_becomes_xml(text: str) -> None:
     settings = PhoneTwilioSettings()
     script = telephone.Script("listen", telephone.Line("turn", "zh"), (speech.speakable(text, "zh"),))
     fromstring(codec.render(script, heard, settings, "https://a/b"))
+
+
+def test_confidence_of_zero_is_one_that_the_model_does_not_tell(surroundings: Surroundings) -> None:
+    heard = call({"SpeechResult": "订单到哪了", "Confidence": "0.0"}, step="turn", lang="zh", turn="1")
+    assert [message.text for message in line(surroundings).read(heard)] == ["订单到哪了"]

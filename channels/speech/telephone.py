@@ -19,7 +19,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import BaseRoute
 
-from channels import speech
 from channels.contract import (
     Acknowledgement,
     Capabilities,
@@ -28,6 +27,7 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
+from channels.speech import numerals, spoken
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Identifier, InboundMessage, MessageId
@@ -83,14 +83,14 @@ class PhoneSettings(BaseModel):
     say_sources: bool = Field(True, description="The articles an answer rests on are named after it.")
 
     @property
-    def manner(self) -> speech.Manner:
-        return speech.Manner(yao=self.yao, links_by_sms=self.links_by_sms)
+    def manner(self) -> numerals.Manner:
+        return numerals.Manner(yao=self.yao, links_by_sms=self.links_by_sms)
 
     def tag(self, language: str) -> str:
-        return self.tag_zh if speech.tongue(language) == "zh" else self.tag_en
+        return self.tag_zh if numerals.tongue(language) == "zh" else self.tag_en
 
     def voice(self, language: str) -> str:
-        return self.voice_zh if speech.tongue(language) == "zh" else self.voice_en
+        return self.voice_zh if numerals.tongue(language) == "zh" else self.voice_en
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Line:
     def fields(self) -> dict[str, str]:
         """Of letters and digits alone, so that no platform encodes them in a way of its own."""
         counts = {name: str(value) for name in COUNTS if (value := getattr(self, name))}
-        return {"step": self.step, "lang": speech.tongue(self.language), **counts}
+        return {"step": self.step, "lang": numerals.tongue(self.language), **counts}
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Line:
@@ -220,7 +220,7 @@ class Phone:
         """A call that nobody took comes back; what the caller says then is noted for the desk."""
         heard = self.hear(webhook)
         line, said = self._listening(heard, parts), self._said(parts)
-        words = speech.words(line.language)
+        words = numerals.words(line.language)
         if not heard.line.tried:
             script = Script("transfer", replace(line, step="dialled"), (*said, words["transfer"]))
         elif said or self._reading(heard)[0]:
@@ -267,7 +267,7 @@ class Phone:
         line = replace(
             heard.line, step="poll", language=self._language(heard, ()), polls=heard.line.polls + 1
         )
-        words = speech.words(line.language)
+        words = numerals.words(line.language)
         if line.polls > self._phone.poll_limit:
             return self._listen(heard, "later")
         says: tuple[str, ...] = ()
@@ -281,7 +281,7 @@ class Phone:
     def _after_transfer(self, heard: Heard) -> Script:
         line = heard.line
         if heard.taken:
-            return Script("hang_up", line, (speech.words(line.language)["goodbye"],))
+            return Script("hang_up", line, (numerals.words(line.language)["goodbye"],))
         return self._listen(replace(heard, line=replace(line, tried=line.tried + 1)), "not_reached")
 
     def _again(self, heard: Heard) -> Script:
@@ -291,15 +291,15 @@ class Phone:
         count = (line.missed if missed else line.quiet) + 1
         kind = "no_match" if missed else "no_input"
         if not missed and count > ASK_BY_KEYS:
-            return Script("hang_up", line, (speech.words(line.language)["goodbye"],))
+            return Script("hang_up", line, (numerals.words(line.language)["goodbye"],))
         word = kind if count < ASK_BY_KEYS else f"{kind}_keys"
         following = replace(line, turn=line.turn + 1)
         following = replace(following, missed=count) if missed else replace(following, quiet=count)
-        return Script("listen", following, (speech.words(line.language)[word],), _digits(line.keys))
+        return Script("listen", following, (numerals.words(line.language)[word],), _digits(line.keys))
 
     def _listen(self, heard: Heard, word: str) -> Script:
         line = self._listening(heard, ())
-        return Script("listen", line, (speech.words(line.language)[word],), _digits(line.keys))
+        return Script("listen", line, (numerals.words(line.language)[word],), _digits(line.keys))
 
     def _listening(self, heard: Heard, parts: Sequence[Part]) -> Line:
         keys = len(parts[-1].message.reply.choices) if parts else 0
@@ -309,7 +309,7 @@ class Phone:
 
     def _language(self, heard: Heard, parts: Sequence[Part]) -> str:
         if parts:
-            return speech.tongue(parts[-1].message.reply.language)
+            return numerals.tongue(parts[-1].message.reply.language)
         return heard.line.language or self._phone.language
 
     def _said(self, parts: Sequence[Part]) -> tuple[str, ...]:
@@ -318,17 +318,17 @@ class Phone:
         found = []
         for part in parts:
             reply = part.message.reply
-            found.append(speech.speakable(part.text, reply.language, manner))
+            found.append(spoken.speakable(part.text, reply.language, manner))
             if self._phone.say_sources:
                 titles = [citation.title for citation in reply.citations]
-                found.append(speech.sourced(titles, reply.language))
-            found.append(speech.offered(reply.choices, reply.language, manner))
-        return tuple(piece for said in found for piece in speech.pieces(said, TEXT_LIMIT))
+                found.append(spoken.sourced(titles, reply.language))
+            found.append(spoken.offered(reply.choices, reply.language, manner))
+        return tuple(piece for said in found for piece in spoken.pieces(said, TEXT_LIMIT))
 
     def _reading(self, heard: Heard) -> tuple[str, dict[str, str]]:
         """What the caller means by words or keys; the last step of the ladder speaks for them."""
-        words = speech.words(heard.line.language or self._phone.language)
-        keys = speech.pressed(heard.keys)
+        words = numerals.words(heard.line.language or self._phone.language)
+        keys = spoken.pressed(heard.keys)
         if keys.strip("*"):
             chosen = words["person"] if keys == "0" else keys
             return chosen, {"keys": keys}

@@ -1,6 +1,6 @@
 """Numbers as they are said: counted, spelled sign by sign, or as sums, dates and times. Pure.
 
-`speech` calls `read_aloud` for each line of what a caller hears; the words are in `speech_words.yaml`.
+`spoken` calls `read_aloud` for each line of what a caller hears; the words are in `words.yaml`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 
 Tongue = Literal["zh", "en"]
 
-_WORDS = Path(__file__).parent / "speech_words.yaml"
+_WORDS = Path(__file__).parent / "words.yaml"
 _CHINESE = ("zh", "yue", "wuu", "cmn")
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,12}(?:\.\d+)?"
 _DATE = re.compile(r"(?<![\d\-/.])(\d{4})([\-/.])(\d{1,2})\2(\d{1,2})(?![\d\-/]|\.\d)")

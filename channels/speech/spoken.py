@@ -14,23 +14,8 @@ from xml.sax.saxutils import escape
 
 from channels import degrade
 from channels import text as texts
-from channels.numerals import PLAIN, Manner, cardinal, lexicon, read_aloud, spelled, tongue, words
+from channels.speech.numerals import PLAIN, Manner, cardinal, lexicon, read_aloud, spelled, tongue, words
 from foundation.messages import Choice
-
-__all__ = [
-    "PLAIN",
-    "Manner",
-    "cardinal",
-    "escaped",
-    "offered",
-    "pieces",
-    "pressed",
-    "sourced",
-    "speakable",
-    "ssml",
-    "tongue",
-    "words",
-]
 
 _FORBIDDEN_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _URL = re.compile(

@@ -26,7 +26,8 @@ _TIME = re.compile(r"(?<![\d:.])(\d{1,2}):(\d{2})(?::(\d{2}))?(?![\d:])")
 _RANGE = re.compile(
     r"(?<![A-Za-z0-9_\-.])(\d{1,3})\s?[\-–—~～]\s?(\d{1,3})(?=\s?(?:[天日个個小元块%分工件月年周]|days?|hours?|minutes?|weeks?|working))"
 )
-_TIME_RANGE = re.compile(r"(?<=\d:\d\d)\s?[\-–—~～]\s?(?=\d{1,2}:\d\d)")
+_RANGE_SIGN = re.compile(r"(?<=\d:\d\d)\s?[\-–—~～]\s?(?=\d{1,2}:\d\d)|(?<=\d[%％元])\s?[\-–—~～]\s?(?=\d)")
+"""Between two times, two shares or two sums."""
 _PERCENT = re.compile(rf"(?<![A-Za-z0-9_.])({_NUMBER})\s?[%％]")
 _PHONE = re.compile(
     r"(?<![A-Za-z0-9_.])(?:\+|00)?\d{1,4}(?:[ \-]\(?\d{2,8}\)?){1,5}(?![\w.])|(?<![A-Za-z0-9_.])\+\d{6,15}(?!\w)"
@@ -76,14 +77,14 @@ def read_aloud(line: str, language: str, manner: Manner) -> str:
     line = re.sub("[\ue000-\ue002]", " ", line)
     zh = tongue(language) == "zh"
     spell = partial(spelled, language=language, manner=manner)
-    line = _TIME_RANGE.sub(f" {words(language)['range']} ", line)
+    line = _RANGE_SIGN.sub(f" {words(language)['range']} ", line)
+    line = _RANGE.sub(rf"\1 {words(language)['range']} \2", line)
     line = passed(_DATE, partial(_date, zh=zh), line)
     if zh:
         line = passed(_CHINESE_DATE, _chinese_date, line)
-        line = passed(_TIME, _time, line)
+    line = passed(_TIME, _time if zh else lambda m: m[0], line)
     line = passed(_money(), partial(_amount, zh=zh), line)
     line = passed(_PERCENT, partial(_percentage, language=language), line)
-    line = _RANGE.sub(rf"\1 {words(language)['range']} \2", line)
     line = passed(_named(), lambda m: m["name"] + " " + spell(m["token"]), line)
     line = passed(_PHONE, lambda m: spell(m[0]) if _count(m[0]) >= _PHONE_DIGITS else None, line)
     line = passed(_LONG, lambda m: spell(m[0]) if _is_reference(m[0]) else None, line)
@@ -134,6 +135,8 @@ def _amount(match: re.Match[str], *, zh: bool) -> str | None:
     code = _currency_codes()[(match["sign"] or match["name"]).casefold()]
     minus = lexicon()["zh" if zh else "en"]["minus"] if match["minus"] else ""
     currency = lexicon()["currencies"][code]
+    if match["big"]:
+        return f"{minus}{_decimal(number)}{match['big']}{currency['zh']}" if zh else None
     whole, _, rest = number.partition(".")
     if len(rest.rstrip("0")) > 2:
         spoken = f"{_decimal(number)}{currency['zh']}" if zh else f"{number} {currency['en'][0]}"
@@ -248,7 +251,7 @@ def _money() -> re.Pattern[str]:
     signs = _either(sign for one in currencies for sign in one["signs"])
     names = _either(name for one in currencies for name in one["names"])
     return re.compile(
-        rf"(?<![A-Za-z0-9_.])(?P<minus>-)?(?:(?P<sign>{signs})\s?(?P<first>{_NUMBER})(?!\.?\d)"
+        rf"(?<![A-Za-z0-9_.])(?P<minus>-)?(?:(?P<sign>{signs})\s?(?P<first>{_NUMBER})(?P<big>[万亿])?(?!\.?\d)"
         rf"|(?P<last>{_NUMBER})\s?(?P<name>{names})(?![A-Za-z]))",
         re.IGNORECASE,
     )
@@ -259,7 +262,7 @@ def _named() -> re.Pattern[str]:
     """A number that its name says to be one: 订单 1001, code 42."""
     names = _either(lexicon()["number_names"])
     return re.compile(
-        rf"(?P<name>(?:{names})(?:\s?[号號]码?)?\s?(?:是|为|is|:|：)?)\s?(?P<token>[A-Za-z]{{0,8}}\d[\d\-]*)(?![A-Za-z0-9.,%]|\s?[天元件个日月年张次])",
+        rf"(?<![A-Za-z])(?P<name>(?:{names})(?:\s?[号號]码?)?\s?(?:是|为|is|:|：)?)\s?(?P<token>[A-Za-z]{{0,8}}-?\d[\d\-]*)(?![A-Za-z0-9%]|[.,]\d|\s?[天元件个日月年张次])",
         re.IGNORECASE,
     )
 

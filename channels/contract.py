@@ -5,9 +5,9 @@ calls `send` for each part that `degrade` made. An adapter never sees intake or 
 its own (the web chat) gets the `Door`.
 
 What only some platforms need are promises of their own, which an adapter keeps by having the method: `Answering` (the
-reply stands in the answer to the webhook: voice), `Pulling` (we fetch: mail, a queue with a cursor), `Reporting`
-(delivery and read receipts), `Remembering` (what a message changes for the channel itself), `Fetching` (media behind the
-platform's own doors), `Testing` (a look whether the credentials work).
+reply stands in the answer to the webhook: voice), `Transferring` (a call can be put through to a person), `Pulling` (we
+fetch: mail, a queue with a cursor), `Reporting` (delivery and read receipts), `Remembering` (what a message changes for
+the channel itself), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work).
 """
 
 from __future__ import annotations
@@ -200,11 +200,26 @@ class Answering(Protocol):
 
     def listens(self, webhook: Webhook) -> InboundMessage | None:
         """For a call that says nothing and only fetches what is ready (a phone that was told to hold the line): names
-        its conversation by a message that is not stored. None for every other call."""
+        its conversation by a message that is not stored. Its event "idle" says that no reply is owed, so what is ready is
+        fetched without waiting. None for every other call."""
         ...
 
     def respond(self, webhook: Webhook, parts: Sequence[Part], *, waiting: bool) -> Acknowledgement:
         """`parts` is what there is to say, possibly nothing; `waiting`: the reply was not ready in time and will come."""
+        ...
+
+
+@runtime_checkable
+class Transferring(Protocol):
+    """A channel that is `Answering` and can put the customer through to a person within the call."""
+
+    @property
+    def transfers(self) -> bool:
+        """Whether this account names somebody to put through to."""
+        ...
+
+    def transfer(self, webhook: Webhook, parts: Sequence[Part]) -> Acknowledgement:
+        """In place of `respond`, when the conversation waits for a person or a person holds it."""
         ...
 
 

@@ -1,7 +1,8 @@
 """The reply that stands in the answer to a webhook: waits for it, within the time the platform gives.
 
 For channels that are `Answering` (voice). The turn is worked wherever a worker is; what it writes into the transcript is
-found here, however many processes there are. What is handed over is marked as sent, so the next call brings what
+found here, however many processes there are. Where a person has to take over and the channel can put the customer
+through, it does so instead of waiting. What is handed over is marked as sent, so the next call brings what
 became ready meanwhile, and nothing twice. A repeated call gets again what the first one got.
 """
 
@@ -13,7 +14,7 @@ import time
 import sqlalchemy as sa
 
 from channels import degrade
-from channels.contract import Acknowledgement, Answering, Channel, Webhook
+from channels.contract import Acknowledgement, Answering, Channel, Part, Transferring, Webhook
 from foundation import conversations
 from foundation.conversations import Message
 from foundation.live import Hub, Signal
@@ -34,38 +35,45 @@ class Exchange:
 
     async def respond(
         self, channel: Channel, webhook: Webhook, *, tenant: TenantId, conversation_id: ConversationId,
-        repeat_of: int = 0, waits: bool = True,
+        repeat_of: int = 0, answers: int = 0, waits: bool = True,
     ) -> Acknowledgement:  # fmt: skip
-        """`repeat_of`: the place of the message that this call brought before; `waits`: a reply is expected."""
+        """`repeat_of`: the place of the message that this call brought before; `answers`: of the one that it brings now, whose
+        reply is waited for even where an earlier one, that came too late, is ready to be said with it; `waits`: a reply is
+        expected."""
         assert isinstance(channel, Answering)
         deadline = time.monotonic() + (channel.capabilities.synchronous_deadline_seconds or 0.0)
         with self._hub.listen(conversation_id) as signals:
-            lines = await self._ready(tenant, conversation_id, repeat_of)
-            while not lines and waits and (left := deadline - time.monotonic()) > 0:
+            lines, through = await self._ready(channel, tenant, conversation_id, repeat_of)
+            while not _is_enough(lines, answers) and not through and waits and (left := deadline - time.monotonic()) > 0:
                 await _signal(signals, min(left, POLL_SECONDS))
-                lines = await self._ready(tenant, conversation_id, repeat_of)
+                lines, through = await self._ready(channel, tenant, conversation_id, repeat_of)
         parts = [
             part
             for line in lines
             for part in degrade.fit(_outbound(line, channel, tenant, conversation_id), channel.capabilities)
         ]
-        answer = channel.respond(webhook, parts, waiting=waits and not lines)
+        answer = _answer(channel, webhook, parts, through=through, waiting=waits and not lines)
         await self._mark(tenant, conversation_id, lines)
         return answer
 
     async def _ready(
-        self, tenant: TenantId, conversation_id: ConversationId, repeat_of: int
-    ) -> list[Message]:
-        def look(connection: sa.Connection) -> list[Message]:
+        self, channel: Channel, tenant: TenantId, conversation_id: ConversationId, repeat_of: int
+    ) -> tuple[list[Message], bool]:
+        """What there is to say, and whether the customer is to be put through to a person."""
+        can_transfer = isinstance(channel, Transferring) and channel.transfers
+
+        def look(connection: sa.Connection) -> tuple[list[Message], bool]:
             found = conversations.find(connection, tenant, conversation_id)
             if found is None:
-                return []
+                return [], False
             newest = conversations.read(
                 connection, tenant, conversation_id, before_seq=found.last_seq + 1, limit=REACH
             )
+            through = can_transfer and found.holder != "bot"
             if repeat_of:
-                return _after(newest, repeat_of)
-            return [line for line in newest if line.role in OURS and line.state in ("accepted", "sending")]
+                return _after(newest, repeat_of), through
+            unheard = ("accepted", "sending")
+            return [line for line in newest if line.role in OURS and line.state in unheard], through
 
         return await self._database.read(look)
 
@@ -81,6 +89,19 @@ class Exchange:
 
         await self._database.write(mark)
         self._hub.tell(Signal("receipt", conversation_id))
+
+
+def _is_enough(lines: list[Message], answers: int) -> bool:
+    return bool(lines) and lines[-1].seq > answers
+
+
+def _answer(
+    channel: Channel, webhook: Webhook, parts: list[Part], *, through: bool, waiting: bool
+) -> Acknowledgement:
+    if through and isinstance(channel, Transferring):
+        return channel.transfer(webhook, parts)
+    assert isinstance(channel, Answering)
+    return channel.respond(webhook, parts, waiting=waiting)
 
 
 def _after(newest: list[Message], seq: int) -> list[Message]:

@@ -39,8 +39,10 @@ from foundation.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
-SILENT_EVENTS = frozenset({"end"})
-"""Nothing is said to a customer who hung up."""
+GREETED_EVENTS = frozenset({"enter", "start", "subscribe"})
+"""On a channel that is answered in the call, nothing is said to other events: the customer hung up, a line changed state."""
+IDLE = "idle"
+"""The event of a call that only fetches, and to which no reply is owed."""
 CHOICE_LENGTH = 120
 """Characters; a longer text is no choice, and costs no look at the last reply."""
 CHOICE_REACH = 5
@@ -106,14 +108,17 @@ class Intake:
         assert isinstance(channel, Answering)
         if accepted:
             message, place = accepted[-1]
+            if message.kind == "event" and message.event not in GREETED_EVENTS:
+                return channel.acknowledge(webhook)
             return await self._exchange.respond(
                 channel, webhook, tenant=message.tenant, conversation_id=place.conversation_id,
-                repeat_of=0 if place.new else place.seq, waits=message.event not in SILENT_EVENTS,
+                repeat_of=0 if place.new else place.seq, answers=place.seq,
             )  # fmt: skip
         if (listener := channel.listens(webhook)) is not None:
             return await self._exchange.respond(
-                channel, webhook, tenant=listener.tenant, conversation_id=self.conversation_id(listener)
-            )
+                channel, webhook, tenant=listener.tenant, conversation_id=self.conversation_id(listener),
+                waits=listener.event != IDLE,
+            )  # fmt: skip
         return channel.acknowledge(webhook)
 
     async def accept(self, message: InboundMessage, raw: bytes) -> Accepted:

@@ -15,6 +15,7 @@ from channels.adapters import (
     wecom_kf,
     whatsapp,
 )
+from channels.adapters import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -37,4 +38,7 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     wecom_kf.SPEC,
     wecom_app.SPEC,
     wechat_mini.SPEC,
+    phone_twilio.SPEC,
+    phone_jambonz.SPEC,
+    phone_httapi.SPEC,
 )

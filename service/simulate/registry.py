@@ -14,12 +14,16 @@ from channels.adapters.sms_aliyun.settings import SmsAliyunSettings
 from channels.adapters.sms_generic.settings import SmsGenericSettings
 from channels.adapters.sms_tencent.settings import SmsTencentSettings
 from channels.adapters.sms_twilio.settings import SmsTwilioSettings
+from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
+from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
+from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.adapters.wecom_app.settings import WecomAppSettings
 from channels.adapters.wecom_kf.settings import WecomKfSettings
 from channels.adapters.whatsapp.settings import WhatsappSettings
 from foundation import settings
 from service.simulate import line, slack, stage, teams, wechat_mini, wechat_oa, wecom_app, wecom_kf
+from service.simulate import phone_httapi, phone_jambonz, phone_twilio, stage, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 from service.simulate.messenger import MessengerPlatform
 from service.simulate.telegram import TelegramPlatform
@@ -48,6 +52,9 @@ SIMULATORS: tuple[Simulator, ...] = (
     Simulator("sms_tencent", SmsTencentSettings, TencentPlatform),
     Simulator("sms_twilio", SmsTwilioSettings, TwilioPlatform),
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
+    Simulator("phone_twilio", PhoneTwilioSettings, phone_twilio.TwilioVoice),
+    Simulator("phone_jambonz", PhoneJambonzSettings, phone_jambonz.Jambonz),
+    Simulator("phone_httapi", PhoneHttapiSettings, phone_httapi.Httapi),
 )
 
 

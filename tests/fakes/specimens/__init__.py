@@ -18,6 +18,7 @@ from tests.fakes.specimens import (
     wecom_kf,
     whatsapp,
 )
+from tests.fakes.specimens import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
@@ -39,7 +40,11 @@ WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
     "wechat_mini": wechat_mini.WechatMiniSpecimen,
     "wecom_app": wecom_app.WecomAppSpecimen,
 }
-CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {}
+CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
+    "phone_httapi": phone_httapi.PhoneHttapiSpecimen,
+    "phone_jambonz": phone_jambonz.PhoneJambonzSpecimen,
+    "phone_twilio": phone_twilio.PhoneTwilioSpecimen,
+}
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
     "web_chat": web_chat.WebChatSpecimen,
     "wecom_kf": wecom_kf.WecomKfSpecimen,

@@ -113,6 +113,20 @@ async def test_nothing_is_waited_for_when_the_caller_hung_up(line: Line) -> None
     assert await line.call("bye") == ""
 
 
+async def test_reply_to_the_new_question_is_waited_for_when_an_old_one_was_late(line: Line) -> None:
+    """Else every answer would come one question too late from then on."""
+    assert await line.call("运费多少", id="m1") == "…"
+    await line.answer("满 99 元包邮。")
+    line.phone.capabilities = Capabilities(text_limit=200, synchronous_deadline_seconds=30)
+    calling = asyncio.create_task(line.call("多久送到", id="m2"))
+    while await line.database.read(
+        lambda connection: conversations.get(connection, TENANT, line.conversation_id).last_seq < 3
+    ):
+        await asyncio.sleep(0)
+    await line.answer("两到三天。")
+    assert await calling == "满 99 元包邮。|两到三天。"
+
+
 async def test_what_a_person_says_is_heard_as_well(line: Line) -> None:
     await line.call("转人工")
     await line.answer("正在为您转接。")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import web_chat, wechat_oa
+from tests.fakes.specimens import alexa, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
     "wechat_oa": wechat_oa.WechatOaSpecimen,
 }
-CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {}
+CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
+    "alexa": alexa.AlexaSpecimen,
+}
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
     "web_chat": web_chat.WebChatSpecimen,
 }

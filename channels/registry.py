@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from channels.adapters import alexa, web_chat, wechat_oa
+from channels.adapters import alexa, dueros, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
     web_chat.SPEC,
     wechat_oa.SPEC,
     alexa.SPEC,
+    dueros.SPEC,
 )

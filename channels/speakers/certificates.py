@@ -184,6 +184,12 @@ def names_of(certificate: x509.Certificate) -> set[str]:
     return names | set(alternative.get_values_for_type(x509.DNSName))
 
 
+def covers(certificate: x509.Certificate, host: str) -> bool:
+    """By name, or by a wildcard for its domain."""
+    wildcard = f"*.{host.partition('.')[2]}"
+    return any(name.lower() in (host.lower(), wildcard.lower()) for name in names_of(certificate))
+
+
 def demo_authority(secret: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     """The demo's own root: `secret` (64 hex digits) makes the same key for the server, which trusts it, and for the
     simulator, which signs with it."""

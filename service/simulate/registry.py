@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from channels.adapters.alexa.settings import AlexaSettings
+from channels.adapters.dueros.settings import DuerosSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation import settings
 from service.simulate import stage, wechat_oa
 from service.simulate.alexa import AlexaPlatform
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
+from service.simulate.dueros import DuerosPlatform
 
 SIMULATORS: tuple[Simulator, ...] = (
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
     Simulator("alexa", AlexaSettings, platform=AlexaPlatform),
+    Simulator("dueros", DuerosSettings, platform=DuerosPlatform),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channels.adapters import alexa, dueros, web_chat, wechat_oa
+from channels.adapters import alexa, dueros, web_chat, wechat_oa, xiaoai
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -10,4 +10,5 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     wechat_oa.SPEC,
     alexa.SPEC,
     dueros.SPEC,
+    xiaoai.SPEC,
 )

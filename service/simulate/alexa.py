@@ -39,11 +39,8 @@ class AlexaPlatform(Speaker):
         super().__init__(clock)
         assert isinstance(settings, AlexaSettings)
         self.settings = settings.or_demo(options.vault)
+        self.address = self.settings.api_base
         self.signer = Signer(authority_secret(options.vault), SIGNER, clock())
-
-    @property
-    def address(self) -> str:
-        return self.settings.api_base
 
     @property
     def chain_url(self) -> str:

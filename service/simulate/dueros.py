@@ -38,11 +38,8 @@ class DuerosPlatform(Speaker):
         self.settings = settings.or_demo(options.vault)
         name = self.settings.certificate_name
         host = "dueros-api.baidu.com" if name == ANY else name
+        self.address = self.settings.api_base
         self.signer = Signer(authority_secret(options.vault), host, clock())
-
-    @property
-    def address(self) -> str:
-        return self.settings.api_base
 
     @property
     def certificate_url(self) -> str:

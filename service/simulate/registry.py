@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from channels.adapters.alexa.settings import AlexaSettings
 from channels.adapters.dueros.settings import DuerosSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.adapters.xiaoai.settings import XiaoaiSettings
 from foundation import settings
 from service.simulate import stage, wechat_oa
 from service.simulate.alexa import AlexaPlatform
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 from service.simulate.dueros import DuerosPlatform
+from service.simulate.xiaoai import XiaoaiPlatform
 
 SIMULATORS: tuple[Simulator, ...] = (
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
     Simulator("alexa", AlexaSettings, platform=AlexaPlatform),
     Simulator("dueros", DuerosSettings, platform=DuerosPlatform),
+    Simulator("xiaoai", XiaoaiSettings, platform=XiaoaiPlatform),
 )
 
 

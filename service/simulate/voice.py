@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from foundation.clock import Clock
@@ -31,6 +32,8 @@ class Speaker:
     """Derived by each platform's own."""
 
     patience_seconds = 8.0
+    address = "http://127.0.0.1:8765"
+    """Of a platform that has no API; nobody calls it."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -62,8 +65,6 @@ class Speaker:
 
     def application(self) -> ASGIApp:
         """These platforms have no API that we call, but for a certificate."""
-        from starlette.applications import Starlette
-
         return Starlette()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import alexa, dueros, web_chat, wechat_oa
+from tests.fakes.specimens import alexa, dueros, web_chat, wechat_oa, xiaoai
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
@@ -14,6 +14,7 @@ WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
     "alexa": alexa.AlexaSpecimen,
     "dueros": dueros.DuerosSpecimen,
+    "xiaoai": xiaoai.XiaoaiSpecimen,
 }
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
     "web_chat": web_chat.WebChatSpecimen,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channels.adapters import alexa, dueros, web_chat, wechat_oa, xiaoai
+from channels.adapters import alexa, aligenie, dueros, web_chat, wechat_oa, xiaoai
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -11,4 +11,5 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     alexa.SPEC,
     dueros.SPEC,
     xiaoai.SPEC,
+    aligenie.SPEC,
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from channels.adapters.alexa.settings import AlexaSettings
+from channels.adapters.aligenie.settings import AligenieSettings
 from channels.adapters.dueros.settings import DuerosSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.adapters.xiaoai.settings import XiaoaiSettings
 from foundation import settings
 from service.simulate import stage, wechat_oa
 from service.simulate.alexa import AlexaPlatform
+from service.simulate.aligenie import AligeniePlatform
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 from service.simulate.dueros import DuerosPlatform
 from service.simulate.xiaoai import XiaoaiPlatform
@@ -20,6 +22,7 @@ SIMULATORS: tuple[Simulator, ...] = (
     Simulator("alexa", AlexaSettings, platform=AlexaPlatform),
     Simulator("dueros", DuerosSettings, platform=DuerosPlatform),
     Simulator("xiaoai", XiaoaiSettings, platform=XiaoaiPlatform),
+    Simulator("aligenie", AligenieSettings, platform=AligeniePlatform),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import alexa, dueros, web_chat, wechat_oa, xiaoai
+from tests.fakes.specimens import alexa, aligenie, dueros, web_chat, wechat_oa, xiaoai
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
@@ -15,6 +15,7 @@ CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
     "alexa": alexa.AlexaSpecimen,
     "dueros": dueros.DuerosSpecimen,
     "xiaoai": xiaoai.XiaoaiSpecimen,
+    "aligenie": aligenie.AligenieSpecimen,
 }
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
     "web_chat": web_chat.WebChatSpecimen,

@@ -38,7 +38,7 @@ FETCH_SECONDS = 2.0
 SIZE_LIMIT = 102_400
 KEEP = timedelta(hours=24)
 BUDGET = 6
-"""Fetches a minute."""
+"""Fetches of unknown addresses a minute."""
 KNOWN_LIMIT = 16
 """Addresses remembered; a platform uses one or two."""
 _BLOCK = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -75,7 +75,9 @@ class Certificates:
             if not kept.chain:
                 raise _unknown()
             return kept.chain
-        chain = self._fetched(url, now)
+        if kept is None or not kept.chain:
+            self._spend(now)
+        chain = self._fetched(url)
         if not chain and kept is not None:
             chain = kept.chain
         self._keep(url, _Kept(chain, now if chain else now - KEEP + timedelta(minutes=1)))
@@ -100,11 +102,14 @@ class Certificates:
             raise _elsewhere()
         return self._base + path
 
-    def _fetched(self, url: str, now: datetime) -> Chain:
+    def _spend(self, now: datetime) -> None:
+        """Renewing what proved to be a certificate costs nothing, so that strangers cannot prevent it."""
         self._fetches = [moment for moment in self._fetches if now - moment < timedelta(minutes=1)]
         if len(self._fetches) >= BUDGET:
             raise _unknown()
         self._fetches.append(now)
+
+    def _fetched(self, url: str) -> Chain:
         try:
             return x509.load_pem_x509_certificates(self._fetch(url))
         except (errors.UpstreamUnavailable, ValueError):

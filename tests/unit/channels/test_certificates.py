@@ -174,3 +174,17 @@ def test_authority_is_the_same_on_both_sides_and_nobody_elses() -> None:
         for secret in (SECRET, SECRET, OTHER)
     ]
     assert keys[0] == keys[1] != keys[2]
+
+
+def test_known_certificate_is_renewed_though_strangers_used_up_the_budget(
+    known: Certificates, shop: Shop
+) -> None:
+    known.find(URL, NOW)
+    later = NOW + timedelta(hours=25)
+    for number in range(BUDGET + 1):
+        shop.open = False
+        with pytest.raises(errors.NotAuthentic):
+            known.find(f"https://s3.amazonaws.com/echo.api/{number}.pem", later)
+    shop.open = True
+    assert known.find(URL, later)
+    assert shop.asked[-1] == URL

@@ -16,6 +16,7 @@ from channels.adapters import (
     whatsapp,
 )
 from channels.adapters import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
+from channels.adapters import alexa, aligenie, dueros, web_chat, wechat_oa, xiaoai
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -41,4 +42,8 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     phone_twilio.SPEC,
     phone_jambonz.SPEC,
     phone_httapi.SPEC,
+    alexa.SPEC,
+    dueros.SPEC,
+    xiaoai.SPEC,
+    aligenie.SPEC,
 )

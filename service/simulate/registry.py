@@ -55,6 +55,25 @@ SIMULATORS: tuple[Simulator, ...] = (
     Simulator("phone_twilio", PhoneTwilioSettings, phone_twilio.TwilioVoice),
     Simulator("phone_jambonz", PhoneJambonzSettings, phone_jambonz.Jambonz),
     Simulator("phone_httapi", PhoneHttapiSettings, phone_httapi.Httapi),
+from channels.adapters.alexa.settings import AlexaSettings
+from channels.adapters.aligenie.settings import AligenieSettings
+from channels.adapters.dueros.settings import DuerosSettings
+from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.adapters.xiaoai.settings import XiaoaiSettings
+from foundation import settings
+from service.simulate import stage, wechat_oa
+from service.simulate.alexa import AlexaPlatform
+from service.simulate.aligenie import AligeniePlatform
+from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
+from service.simulate.dueros import DuerosPlatform
+from service.simulate.xiaoai import XiaoaiPlatform
+
+SIMULATORS: tuple[Simulator, ...] = (
+    Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
+    Simulator("alexa", AlexaSettings, platform=AlexaPlatform),
+    Simulator("dueros", DuerosSettings, platform=DuerosPlatform),
+    Simulator("xiaoai", XiaoaiSettings, platform=XiaoaiPlatform),
+    Simulator("aligenie", AligenieSettings, platform=AligeniePlatform),
 )
 
 

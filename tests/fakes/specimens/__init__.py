@@ -19,6 +19,7 @@ from tests.fakes.specimens import (
     whatsapp,
 )
 from tests.fakes.specimens import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
+from tests.fakes.specimens import alexa, aligenie, dueros, web_chat, wechat_oa, xiaoai
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
@@ -44,6 +45,12 @@ CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
     "phone_httapi": phone_httapi.PhoneHttapiSpecimen,
     "phone_jambonz": phone_jambonz.PhoneJambonzSpecimen,
     "phone_twilio": phone_twilio.PhoneTwilioSpecimen,
+}
+CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
+    "alexa": alexa.AlexaSpecimen,
+    "dueros": dueros.DuerosSpecimen,
+    "xiaoai": xiaoai.XiaoaiSpecimen,
+    "aligenie": aligenie.AligenieSpecimen,
 }
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
     "web_chat": web_chat.WebChatSpecimen,

@@ -1,0 +1,5 @@
+"""XiaoAi 小爱: a skill of Xiaomi's speakers."""
+
+from channels.adapters.xiaoai.channel import SPEC
+
+__all__ = ["SPEC"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from channels.adapters import web_chat, wechat_oa
+from channels.adapters import email, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
+    email.SPEC,
     web_chat.SPEC,
     wechat_oa.SPEC,
 )

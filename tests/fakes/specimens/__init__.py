@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from channels.contract import Surroundings
-from tests.fakes.specimens import web_chat, wechat_oa
+from tests.fakes.specimens import email, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
@@ -13,6 +13,7 @@ WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
 }
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {}
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
+    "email": email.EmailSpecimen,
     "web_chat": web_chat.WebChatSpecimen,
 }
 INBOUND: dict[str, Callable[[Surroundings], InboundSpecimen]] = {**WEBHOOKS, **CALLS}

@@ -91,7 +91,7 @@ class _ImapTalk:
             name, _, arguments = rest.partition(" ")
             self._server.heard.append(name.upper() if name.upper() != "UID" else rest)
             if name.upper() == "LOGOUT":
-                await self._say("* BYE", f"{tag} OK")
+                await self._say("* BYE bye", f"{tag} OK bye")
                 return
             command = self._commands.get(name.upper())
             await self._say(f"{tag} {await command(tag, arguments) if command else 'BAD unknown'}")
@@ -106,25 +106,23 @@ class _ImapTalk:
 
     async def _capability(self, _tag: str, _arguments: str) -> str:
         await self._say(f"* CAPABILITY {' '.join(self._server.capabilities)}")
-        return "OK"
+        return "OK done"
 
     async def _login(self, _tag: str, arguments: str) -> str:
-        words = [word.replace('\\"', '"') for word in re.findall(r'"((?:\\.|[^"])*)"', arguments)]
-        plain = arguments.split()
-        given = tuple(words if len(words) == 2 else [*plain[:1], *words] if words else plain)
+        given = tuple(re.sub(r"\\(.)", r"\1", word) for word in re.findall(r'"((?:\\.|[^"\\])*)"', arguments))
         self._in = given == (self._post.user, self._post.password)
-        return "OK" if self._in else "NO [AUTHENTICATIONFAILED] wrong"
+        return "OK done" if self._in else "NO [AUTHENTICATIONFAILED] wrong"
 
     async def _authenticate(self, _tag: str, _arguments: str) -> str:
         await self._say("+ ")
         said = base64.b64decode(await self._line()).decode()
         wanted = f"user={self._post.user}\x01auth=Bearer {self._server.token}\x01\x01"
         self._in = bool(self._server.token) and said == wanted
-        return "OK" if self._in else "NO [AUTHENTICATIONFAILED] wrong"
+        return "OK done" if self._in else "NO [AUTHENTICATIONFAILED] wrong"
 
     async def _id(self, _tag: str, _arguments: str) -> str:
         await self._say('* ID ("name" "stand-in")')
-        return "OK"
+        return "OK done"
 
     async def _select(self, _tag: str, arguments: str) -> str:
         if not self._in:
@@ -136,10 +134,10 @@ class _ImapTalk:
             f"* {self._told} EXISTS", f"* OK [UIDVALIDITY {self._post.validity}] ok",
             f"* OK [UIDNEXT {self._post.next_uid}] ok",
         )  # fmt: skip
-        return "OK [READ-WRITE]"
+        return "OK [READ-WRITE] selected"
 
     async def _noop(self, _tag: str, _arguments: str) -> str:
-        return "OK"
+        return "OK done"
 
     async def _uid(self, _tag: str, arguments: str) -> str:
         if not self._selected:
@@ -147,15 +145,15 @@ class _ImapTalk:
         name, _, rest = arguments.partition(" ")
         if name.upper() == "SEARCH":
             await self._say(" ".join(["* SEARCH", *map(str, self._search(rest))]))
-            return "OK"
+            return "OK done"
         uid = int(rest.split()[0])
         if uid not in self._post.mails:
-            return "OK"
+            return "OK done"
         if name.upper() == "FETCH":
             await self._fetch(uid, rest)
         elif name.upper() == "STORE":
             self._post.seen.add(uid)
-        return "OK"
+        return "OK done"
 
     def _search(self, criteria: str) -> list[int]:
         """`n:*` names the newest mail also where its number is smaller, as the standard has it."""
@@ -178,7 +176,7 @@ class _ImapTalk:
             await self._tell_until(done)
         finally:
             done.cancel()
-        return "OK"
+        return "OK done"
 
     async def _tell_until(self, done: asyncio.Task[str]) -> None:
         while not done.done():

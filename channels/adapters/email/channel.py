@@ -58,7 +58,7 @@ class EmailChannel:
     def __init__(
         self, settings: EmailSettings, surroundings: Surroundings, *, outgoing: Sender | None = None
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._clock = surroundings.clock
         address = settings.address.lower()
         key = derive(surroundings.vault, codec.NAME, f"threads of {address}")
@@ -71,9 +71,9 @@ class EmailChannel:
             threads=Threads(key, surroundings.account, address),
             attachment_limit_bytes=settings.attachment_limit_bytes,
         )
-        self._login = Login(settings, surroundings)
-        self._outgoing: Sender = outgoing or Outgoing(settings, self._login)
-        self._connect: Callable[[], Incoming] = lambda: Incoming(settings, self._login)
+        self.login = Login(settings, surroundings)
+        self._outgoing: Sender = outgoing or Outgoing(settings, self.login)
+        self._connect: Callable[[], Incoming] = lambda: Incoming(settings, self.login)
         self.puller = Puller(
             settings, self._box, Shelf(codec.NAME, surroundings), surroundings.clock, self._connect
         )
@@ -82,7 +82,7 @@ class EmailChannel:
         """Nothing to prepare: pulling connects."""
 
     async def close(self) -> None:
-        await self._login.close()
+        await self.login.close()
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         return None
@@ -107,7 +107,7 @@ class EmailChannel:
             raise errors.UnsupportedContent("A mail without words is not sent.", code="email_empty")
         message_id, mail = compose.render(
             part, self._box, idempotency_key=idempotency_key, now=self._clock(),
-            name=self._settings.display_name, signature=self._settings.signature,
+            name=self.settings.display_name, signature=self.settings.signature,
         )  # fmt: skip
         await self._outgoing.send(part.message.recipient, mail)
         return message_id
@@ -128,14 +128,14 @@ class EmailChannel:
                 raise errors.UpstreamRefused(
                     "The mailbox was made anew; the mail is gone.", code="email_gone"
                 )
-            raw = await incoming.fetch(uid, self._settings.mail_limit_bytes)
+            raw = await incoming.fetch(uid, self.settings.mail_limit_bytes)
         finally:
             incoming.drop()
         found = [one for one in codec.attached(raw or b"") if one.number == number]
         if not found or found[0].name != attachment.name:
             raise errors.UpstreamRefused("The mail is gone or has no such attachment.", code="email_gone")
         content = found[0].content()
-        if len(content) > self._settings.attachment_limit_bytes:
+        if len(content) > self.settings.attachment_limit_bytes:
             raise errors.InvalidInput("The attachment is too large.", code="too_large")
         return Media(content, found[0].part.get_content_type())
 
@@ -145,8 +145,8 @@ class EmailChannel:
             await incoming.open()
         finally:
             incoming.drop()
-        await Outgoing(self._settings, self._login).test()
-        return f"The folder {self._settings.folder} of {self._settings.address} can be read, and its SMTP server takes the login."
+        await Outgoing(self.settings, self.login).test()
+        return f"The folder {self.settings.folder} of {self.settings.address} can be read, and its SMTP server takes the login."
 
 
 def _place(media_id: str) -> tuple[int, int, int]:

@@ -111,7 +111,7 @@ def _unpacked(how: str, packed: str) -> bytes:
     if how in "qQ":
         return quopri.decodestring(content, header=True)
     try:
-        return base64.b64decode(content + b"=" * (-len(content) % 4))
+        return base64.b64decode(content + b"=" * (-len(content) % 4)) or content
     except (binascii.Error, ValueError):
         return content
 

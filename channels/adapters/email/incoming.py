@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import imaplib
 import re
+import socket
 import ssl
 from collections.abc import Callable
 from datetime import datetime
@@ -125,10 +126,13 @@ class Incoming:
         return kind(host, port, TIMEOUT_SECONDS, ssl_context=verified)
 
     def _hang_up(self) -> None:
-        if self._box is not None:
-            with contextlib.suppress(OSError, imaplib.IMAP4.error):
-                self._box.client.shutdown()
-            self._box = None
+        """The socket is ended first: closing its file waits for a thread that still reads from it."""
+        box, self._box = self._box, None
+        if box is not None:
+            with contextlib.suppress(OSError, ValueError):
+                box.client.sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError, ValueError, imaplib.IMAP4.error):
+                box.client.shutdown()
 
     def _select(self) -> None:
         status, _ = self._client.select(encode_folder(self._settings.folder).decode("ascii"))

@@ -49,7 +49,7 @@ class Puller:
         self._shelf = shelf
         self._clock = clock
         self._connect = connect
-        self._pause = pause
+        self.pause = pause
         self._healthy = True
 
     async def run(self, door: Door) -> None:
@@ -70,7 +70,7 @@ class Puller:
                     pause = LONGEST_PAUSE_SECONDS
             finally:
                 incoming.drop()
-            await self._pause(pause)
+            await self.pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def catch_up(self, incoming: Incoming, door: Door) -> None:

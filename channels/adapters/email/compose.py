@@ -113,11 +113,14 @@ def _sender(name: str, address: str) -> Address:
 
 
 def _subject(subject: str, language: str, *, reply: bool) -> str:
-    clean = " ".join(_CONTROL.sub(" ", subject).split())
+    """An encoded word in it stays as it is written: the library would unpack it, line ends and all, into the headers."""
+    clean = " ".join(_CONTROL.sub(" ", subject).replace("=?", "= ?").split())
     words = clean or SUBJECT["zh" if language.startswith(("zh", "yue", "wuu", "cmn")) else "en"]
     return f"Re: {words}" if reply else words
 
 
 def _ids(listed: str) -> str:
     """One a line fits into any header; whatever is no id is left out."""
-    return " ".join(f"<{one}>" for one in listed.split() if re.fullmatch(r"[!-;=?-~]{1,300}", one))
+    return " ".join(
+        f"<{one}>" for one in listed.split() if re.fullmatch(r"[!-;=?-~]{1,300}", one) and "=?" not in one
+    )

@@ -13,7 +13,8 @@ import socket
 import ssl
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
+from io import BufferedReader
+from typing import TypeVar, cast
 
 from imap_tools import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError, MailboxLoginError
@@ -167,7 +168,20 @@ class Incoming:
             news = True
             if client.tagged_commands.get(tag):
                 raise errors.UpstreamUnavailable("The mail server does not wait.", code="email_unreadable")
-        return news
+        return news or self._is_told()
+
+    def _is_told(self) -> bool:
+        """Something came together with the answer to IDLE: it lies in the file's buffer, where no look at the socket
+        finds it."""
+        client = self._client
+        patience = client.sock.gettimeout()
+        client.sock.settimeout(0)
+        try:
+            return bool(cast("BufferedReader", client.file).peek(1))
+        except OSError:
+            return False
+        finally:
+            client.sock.settimeout(patience)
 
     def _stop_idling(self) -> None:
         self._opened.idle.stop()  # type: ignore[no-untyped-call]

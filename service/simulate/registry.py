@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channels.adapters.email.settings import EmailSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation import settings
-from service.simulate import stage, wechat_oa
+from service.simulate import email, stage, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 
-SIMULATORS: tuple[Simulator, ...] = (Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),)
+SIMULATORS: tuple[Simulator, ...] = (
+    Simulator("email", EmailSettings, play=email.play),
+    Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
+)
 
 
 async def run(name: str, texts: Sequence[str], options: Options, *, say: Say = print) -> int:

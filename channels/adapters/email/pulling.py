@@ -31,7 +31,6 @@ CURSOR = "cursor"
 RECENT = "recent"
 RESYNC_DAYS = 3
 FIRST_PAUSE_SECONDS = 2.0
-LONGEST_PAUSE_SECONDS = 300.0
 HOUR_SECONDS = 3600
 SENDER_FACTOR = 3
 """An automatic writer that begins a new conversation each time is stopped by its address, a little later."""
@@ -54,6 +53,7 @@ class Puller:
 
     async def run(self, door: Door) -> None:
         """Until it is cancelled."""
+        longest = float(self._settings.longest_pause_seconds)
         pause = FIRST_PAUSE_SECONDS
         while True:
             incoming = self._connect()
@@ -67,11 +67,11 @@ class Puller:
             except errors.ServiceError as error:
                 self._note(error.code)
                 if isinstance(error, errors.UpstreamRefused):
-                    pause = LONGEST_PAUSE_SECONDS
+                    pause = longest
             finally:
                 incoming.drop()
             await self.pause(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, longest)
 
     async def catch_up(self, incoming: Incoming, door: Door) -> None:
         """Everything that came since the last time, in order."""

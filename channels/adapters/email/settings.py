@@ -51,6 +51,12 @@ class EmailSettings(BaseModel):
     poll_seconds: int = Field(
         60, ge=2, le=1500, description="So often we look, also where the server tells of new mails."
     )
+    longest_pause_seconds: int = Field(
+        300,
+        ge=1,
+        le=3600,
+        description="While the server is away we try again in pauses that grow up to this.",
+    )
     authserv_id: str = Field(
         "",
         description="Name by which your receiving server signs Authentication-Results; empty: no sender is proven.",
@@ -143,6 +149,7 @@ def demo_settings(vault: Vault) -> EmailSettings:
         authserv_id="demo.invalid",
         start="all",
         poll_seconds=2,
+        longest_pause_seconds=2,
     )
 
 

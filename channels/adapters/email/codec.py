@@ -13,11 +13,11 @@ from datetime import datetime
 from email.message import Message
 from typing import Any, Literal
 
-from channels.adapters.email import automatic, body, proof, quotes
-from channels.adapters.email.body import Attached
-from channels.adapters.email.headers import Headers, mailboxes, moment
+from channels.adapters.email.reading import automatic, body, proof, quotes
+from channels.adapters.email.reading.body import Attached
+from channels.adapters.email.reading.headers import Headers, mailboxes, moment
+from channels.adapters.email.reading.words import REPLY_PREFIX
 from channels.adapters.email.threads import Place, Threads, digest
-from channels.adapters.email.words import REPLY_PREFIX
 from foundation import errors
 from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, TenantId
 

@@ -16,8 +16,8 @@ from email.utils import format_datetime
 
 from channels import degrade
 from channels.adapters.email.codec import Mailbox
+from channels.adapters.email.reading.words import SUBJECT
 from channels.adapters.email.threads import Place, digest
-from channels.adapters.email.words import SUBJECT
 from channels.contract import Part
 from foundation import errors
 

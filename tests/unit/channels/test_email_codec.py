@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.adapters.email import charsets, codec
-from channels.adapters.email.headers import mailboxes
-from channels.adapters.email.proof import is_proven
+from channels.adapters.email import codec
+from channels.adapters.email.reading import charsets
+from channels.adapters.email.reading.headers import mailboxes
+from channels.adapters.email.reading.proof import is_proven
 from channels.adapters.email.threads import Place
 from foundation import errors
 from tests.unit.channels.email_house import ADDRESS, BOX, NOW, VOUCHED, mail, read

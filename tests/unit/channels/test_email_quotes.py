@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.adapters.email import markup, quotes
+from channels.adapters.email.reading import markup, quotes
 
 NEW = "还没收到货"
 WIDE = "\uff1a"

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from html import unescape
 
-from channels.adapters.email.words import QUOTED_CLASSES, QUOTED_IDS, QUOTED_TO_END
+from channels.adapters.email.reading.words import QUOTED_CLASSES, QUOTED_IDS, QUOTED_TO_END
 
 LIMIT = 400_000
 """Characters of HTML that are read."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from channels.adapters.email.headers import Headers, mailboxes
-from channels.adapters.email.words import AUTOMATIC_SUBJECT
+from channels.adapters.email.reading.headers import Headers, mailboxes
+from channels.adapters.email.reading.words import AUTOMATIC_SUBJECT
 
 Kind = Literal["", "own", "bounce", "auto_reply", "automatic"]
 

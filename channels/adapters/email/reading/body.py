@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from email.message import Message
 
-from channels.adapters.email import charsets, markup, quotes
+from channels.adapters.email.reading import charsets, markup, quotes
 
 TEXT_LIMIT = 150_000
 PARTS_LIMIT = 200

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from channels.adapters.email.words import BLOCK_FIRST, BLOCK_OTHERS, CLIENT_SIGNATURE, DIVIDER, INTRO
+from channels.adapters.email.reading.words import BLOCK_FIRST, BLOCK_OTHERS, CLIENT_SIGNATURE, DIVIDER, INTRO
 
 JOINED = 3
 """Lines over which a client wraps the line above a quote."""

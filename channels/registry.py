@@ -31,6 +31,11 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     sms_generic.SPEC,
     sms_tencent.SPEC,
     sms_twilio.SPEC,
+from channels.adapters import email, web_chat, wechat_oa
+from channels.contract import ChannelSpec
+
+CHANNELS: tuple[ChannelSpec, ...] = (
+    email.SPEC,
     web_chat.SPEC,
     wechat_oa.SPEC,
     whatsapp.SPEC,

@@ -17,6 +17,7 @@ from channels.adapters.sms_twilio.settings import SmsTwilioSettings
 from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
+from channels.adapters.email.settings import EmailSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.adapters.wecom_app.settings import WecomAppSettings
 from channels.adapters.wecom_kf.settings import WecomKfSettings
@@ -64,6 +65,7 @@ from foundation import settings
 from service.simulate import stage, wechat_oa
 from service.simulate.alexa import AlexaPlatform
 from service.simulate.aligenie import AligeniePlatform
+from service.simulate import email, stage, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 from service.simulate.dueros import DuerosPlatform
 from service.simulate.xiaoai import XiaoaiPlatform
@@ -74,6 +76,8 @@ SIMULATORS: tuple[Simulator, ...] = (
     Simulator("dueros", DuerosSettings, platform=DuerosPlatform),
     Simulator("xiaoai", XiaoaiSettings, platform=XiaoaiPlatform),
     Simulator("aligenie", AligenieSettings, platform=AligeniePlatform),
+    Simulator("email", EmailSettings, play=email.play),
+    Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
 )
 
 

@@ -20,6 +20,7 @@ from tests.fakes.specimens import (
 )
 from tests.fakes.specimens import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
 from tests.fakes.specimens import alexa, aligenie, dueros, web_chat, wechat_oa, xiaoai
+from tests.fakes.specimens import email, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
@@ -53,6 +54,7 @@ CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
     "aligenie": aligenie.AligenieSpecimen,
 }
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
+    "email": email.EmailSpecimen,
     "web_chat": web_chat.WebChatSpecimen,
     "wecom_kf": wecom_kf.WecomKfSpecimen,
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from channels.adapters import web_chat, wechat_oa
+from channels.adapters import feishu, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
     web_chat.SPEC,
     wechat_oa.SPEC,
+    feishu.SPEC,
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from channels.adapters import feishu, web_chat, wechat_oa
+from channels.adapters import dingtalk, feishu, web_chat, wechat_oa
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
     web_chat.SPEC,
     wechat_oa.SPEC,
     feishu.SPEC,
+    dingtalk.SPEC,
 )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from channels.adapters.dingtalk.settings import DingtalkSettings
 from channels.adapters.feishu.settings import FeishuSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation import settings
-from service.simulate import feishu, stage, wechat_oa
+from service.simulate import dingtalk, feishu, stage, wechat_oa
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 
 SIMULATORS: tuple[Simulator, ...] = (
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
     Simulator("feishu", FeishuSettings, feishu.Feishu),
+    Simulator("dingtalk", DingtalkSettings, dingtalk.Dingtalk),
 )
 
 

@@ -18,6 +18,7 @@ from foundation import errors
 
 CREDENTIALS = "credentials"
 """The meaning that is worth one new token; also of a bare status 401."""
+_TEMPORARY = (408, 429)
 _SHOWABLE = re.compile(r"[A-Za-z0-9._-]{1,60}")
 
 T = TypeVar("T")
@@ -63,7 +64,8 @@ class CodedApi(Api):
             )  # fmt: skip
         if response.status_code == 401:
             raise self.refused(CREDENTIALS, f"{self.title} does not take the account's credentials.")
-        super().raise_for_status(response)
+        if not code or response.status_code in _TEMPORARY or response.status_code >= 500:
+            super().raise_for_status(response)
         if code:
             shown = code if _SHOWABLE.fullmatch(code) else "unreadable"
             raise self.refused("refused", f"{self.title} refuses the call (code {shown}).")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channels.adapters import dingtalk, feishu, web_chat, wechat_oa
+from channels.adapters import dingtalk, douyin, feishu, kuaishou, web_chat, wechat_oa, weibo
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
@@ -10,4 +10,7 @@ CHANNELS: tuple[ChannelSpec, ...] = (
     wechat_oa.SPEC,
     feishu.SPEC,
     dingtalk.SPEC,
+    weibo.SPEC,
+    douyin.SPEC,
+    kuaishou.SPEC,
 )

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from channels.adapters.dingtalk.settings import DingtalkSettings
+from channels.adapters.douyin.settings import DouyinSettings
 from channels.adapters.feishu.settings import FeishuSettings
 from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.adapters.weibo.settings import WeiboSettings
 from foundation import settings
-from service.simulate import dingtalk, feishu, stage, wechat_oa
+from service.simulate import dingtalk, douyin, feishu, stage, wechat_oa, weibo
 from service.simulate.contract import NOT_POSSIBLE, Options, Say, Simulator
 
 SIMULATORS: tuple[Simulator, ...] = (
     Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
     Simulator("feishu", FeishuSettings, feishu.Feishu),
     Simulator("dingtalk", DingtalkSettings, dingtalk.Dingtalk),
+    Simulator("weibo", WeiboSettings, weibo.Weibo),
+    Simulator("douyin", DouyinSettings, douyin.Douyin),
 )
 
 

@@ -19,15 +19,15 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-from channels import wechat_codec
 from channels.adapters.wechat_oa.settings import WechatOaSettings, demo_settings
 from channels.contract import Webhook
+from channels.families.wechat import codec as wechat_codec
 from foundation import telemetry
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.settings import load
 from service import http, keys, wiring
-from service.simulate.wechat_callback import Call, openid_of, render_call, text_fields
+from service.simulate.wechat.wechat_callback import Call, openid_of, render_call, text_fields
 
 CONCURRENCY = 64
 MESSAGES = 3_000

@@ -44,7 +44,12 @@ class Exchange:
         deadline = time.monotonic() + (channel.capabilities.synchronous_deadline_seconds or 0.0)
         with self._hub.listen(conversation_id) as signals:
             lines, through = await self._ready(channel, tenant, conversation_id, repeat_of)
-            while not _is_enough(lines, answers) and not through and waits and (left := deadline - time.monotonic()) > 0:
+            while (
+                not _is_enough(lines, answers)
+                and not through
+                and waits
+                and (left := deadline - time.monotonic()) > 0
+            ):
                 await _signal(signals, min(left, POLL_SECONDS))
                 lines, through = await self._ready(channel, tenant, conversation_id, repeat_of)
         parts = [

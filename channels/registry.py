@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from channels.adapters import (
+    alexa,
+    aligenie,
+    dingtalk,
+    douyin,
+    dueros,
+    email,
+    feishu,
+    kuaishou,
     line,
     messenger,
+    phone_httapi,
+    phone_jambonz,
+    phone_twilio,
     slack,
+    sms_aliyun,
+    sms_generic,
+    sms_tencent,
+    sms_twilio,
     teams,
     telegram,
     web_chat,
@@ -13,42 +28,39 @@ from channels.adapters import (
     wechat_oa,
     wecom_app,
     wecom_kf,
+    weibo,
     whatsapp,
+    xiaoai,
 )
-from channels.adapters import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
-from channels.adapters import alexa, aligenie, dueros, web_chat, wechat_oa, xiaoai
 from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
-    line.SPEC,
-    slack.SPEC,
-    teams.SPEC,
-from channels.adapters import sms_aliyun, sms_generic, sms_tencent, sms_twilio, web_chat, wechat_oa
-from channels.contract import ChannelSpec
-
-CHANNELS: tuple[ChannelSpec, ...] = (
-    sms_aliyun.SPEC,
-    sms_generic.SPEC,
-    sms_tencent.SPEC,
-    sms_twilio.SPEC,
-from channels.adapters import email, web_chat, wechat_oa
-from channels.contract import ChannelSpec
-
-CHANNELS: tuple[ChannelSpec, ...] = (
-    email.SPEC,
     web_chat.SPEC,
     wechat_oa.SPEC,
-    whatsapp.SPEC,
-    telegram.SPEC,
-    messenger.SPEC,
+    wechat_mini.SPEC,
     wecom_kf.SPEC,
     wecom_app.SPEC,
-    wechat_mini.SPEC,
+    weibo.SPEC,
+    douyin.SPEC,
+    kuaishou.SPEC,
+    dingtalk.SPEC,
+    feishu.SPEC,
+    sms_aliyun.SPEC,
+    sms_tencent.SPEC,
+    sms_twilio.SPEC,
+    sms_generic.SPEC,
     phone_twilio.SPEC,
     phone_jambonz.SPEC,
     phone_httapi.SPEC,
-    alexa.SPEC,
+    email.SPEC,
+    aligenie.SPEC,
     dueros.SPEC,
     xiaoai.SPEC,
-    aligenie.SPEC,
+    alexa.SPEC,
+    slack.SPEC,
+    teams.SPEC,
+    whatsapp.SPEC,
+    messenger.SPEC,
+    telegram.SPEC,
+    line.SPEC,
 )

@@ -25,7 +25,7 @@ TABLES = (
     "operations.records",
     "channels.accounts",
     "channels.records",
-    "channels.shelf",
+    "channels.platforms.shelf",
     "channels.registry",
 )
 

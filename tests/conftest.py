@@ -41,7 +41,7 @@ TABLES = (
     "channels.records",
     "channels.registry",
     "channels.accounts",
-    "channels.shelf",
+    "channels.platforms.shelf",
 )
 
 

@@ -12,7 +12,7 @@ import httpx
 
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from foundation.clock import Clock
-from service.simulate.wechat_api import Shown, WechatApi
+from service.simulate.wechat.wechat_api import Shown, WechatApi
 
 Fault = Callable[[httpx.Request], httpx.Response]
 

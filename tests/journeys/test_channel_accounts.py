@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from channels.adapters.wechat_oa.codec import render_xml
 from channels.adapters.wechat_oa.settings import WechatOaSettings
+from channels.families.wechat.codec import render_xml
 from foundation.messages import TenantId
-from service.simulate.wechat_callback import render_call, text_fields
+from service.simulate.wechat.wechat_callback import render_call, text_fields
 from tests.journeys.conftest import Product
 
 PATH = "/v1/channels/wechat_oa/accounts/shop-2"

@@ -21,15 +21,15 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from channels import wechat_codec
 from channels.adapters.wechat_oa.settings import demo_settings
+from channels.families.wechat import codec as wechat_codec
 from foundation import conversations
 from foundation.clock import utc_now
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate.wechat_api import Shown, WechatApi
-from service.simulate.wechat_callback import Call, openid_of, render_call, text_fields
+from service.simulate.wechat.wechat_api import Shown, WechatApi
+from service.simulate.wechat.wechat_callback import Call, openid_of, render_call, text_fields
 from tests.fakes.web_chat_house import serving
 from tests.journeys.conftest import ROOT, few_articles
 

@@ -14,14 +14,14 @@ import structlog
 from cryptography.hazmat.primitives import hashes
 from pydantic import BaseModel
 
-from channels import signatures
 from channels.adapters.alexa import codec
 from channels.adapters.alexa.settings import NAME, AlexaSettings, authority_secret
 from channels.contract import Channel, ChannelSpec, Surroundings, Webhook
-from channels.speakers import certificates, linked
-from channels.speakers.certificates import Certificates, Chain, Fetch
-from channels.speakers.skills import Skill, Utterance, parse_object
-from channels.spoken import Speech
+from channels.families.speakers import certificates, linked
+from channels.families.speakers.certificates import Certificates, Chain, Fetch
+from channels.families.speakers.skills import Skill, Utterance, parse_object
+from channels.families.speakers.spoken import Speech
+from channels.platforms import signatures
 from foundation import errors
 
 log = structlog.get_logger(__name__)

@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
-from channels import spoken
 from channels.adapters.alexa.settings import NAME, AlexaSettings
-from channels.speakers.skills import Kind, Utterance, parse_object, part_of, text_of
-from channels.spoken import Speech
+from channels.families.speakers import spoken
+from channels.families.speakers.skills import Kind, Utterance, parse_object, part_of, text_of
+from channels.families.speakers.spoken import Speech
 from foundation import errors
 from foundation.messages import Identifier
 

@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from channels import signatures
 from channels.adapters.aligenie import codec
 from channels.adapters.aligenie.settings import NAME, AligenieSettings
 from channels.contract import MAIN, Channel, ChannelSpec, Door, Surroundings, Webhook
-from channels.speakers import linked
-from channels.speakers.skills import Skill, Utterance
-from channels.spoken import Speech
+from channels.families.speakers import linked
+from channels.families.speakers.skills import Skill, Utterance
+from channels.families.speakers.spoken import Speech
+from channels.platforms import signatures
 
 log = structlog.get_logger(__name__)
 

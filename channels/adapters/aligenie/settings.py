@@ -9,8 +9,8 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from channels import signatures
-from channels.speakers.linked import Linking
+from channels.families.speakers.linked import Linking
+from channels.platforms import signatures
 from foundation.security import Vault
 
 NAME = "aligenie"

@@ -11,14 +11,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from pydantic import BaseModel
 
-from channels import signatures
 from channels.adapters.dueros import codec
 from channels.adapters.dueros.settings import ANY, NAME, DuerosSettings, authority_secret
 from channels.contract import Acknowledgement, Channel, ChannelSpec, Surroundings, Webhook
-from channels.speakers import certificates, linked
-from channels.speakers.certificates import Certificates, Fetch
-from channels.speakers.skills import Skill, Utterance, parse_object
-from channels.spoken import Speech
+from channels.families.speakers import certificates, linked
+from channels.families.speakers.certificates import Certificates, Fetch
+from channels.families.speakers.skills import Skill, Utterance, parse_object
+from channels.families.speakers.spoken import Speech
+from channels.platforms import signatures
 from foundation import errors
 
 log = structlog.get_logger(__name__)

@@ -31,8 +31,8 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
-from channels.shelf import Shelf
-from channels.signatures import derive
+from channels.platforms.shelf import Shelf
+from channels.platforms.signatures import derive
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from channels.adapters.email.settings import EmailSettings
-from channels.api import Api
 from channels.contract import Surroundings
-from channels.shelf import Shelf
+from channels.platforms.api import Api
+from channels.platforms.shelf import Shelf
 from foundation import errors
 
 

@@ -20,7 +20,7 @@ from channels.adapters.email.incoming import Incoming
 from channels.adapters.email.settings import EmailSettings
 from channels.adapters.email.threads import digest
 from channels.contract import BODY_LIMIT, Door
-from channels.shelf import Shelf
+from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.clock import Clock
 from foundation.messages import InboundMessage

@@ -15,7 +15,6 @@ import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from channels import signatures
 from channels.adapters.line import codec
 from channels.adapters.line.connection import Connection
 from channels.adapters.line.settings import LineSettings
@@ -30,7 +29,8 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
-from channels.payloads import words
+from channels.platforms import signatures
+from channels.platforms.payloads import words
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

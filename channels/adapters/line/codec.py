@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from channels.payloads import canonical, child, digest, items, moment, parse, words
+from channels.platforms.payloads import canonical, child, digest, items, moment, parse, words
 from foundation import errors
 from foundation.messages import Attachment, Choice, Identifier, InboundMessage, TenantId
 

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import httpx
 
 from channels.adapters.line.settings import LineSettings
-from channels.api import Api
 from channels.contract import Media
-from channels.payloads import items, words
+from channels.platforms.api import Api
+from channels.platforms.payloads import items, words
 from foundation import errors
 
 NAME = "line"

@@ -27,8 +27,8 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
-from channels.meta_signature import MetaGate
-from channels.signatures import secrets_of
+from channels.families.meta.signature import MetaGate
+from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

@@ -11,7 +11,18 @@ from datetime import datetime
 from typing import Any, Literal
 
 from channels.contract import Receipt
-from channels.payloads import Fields, child, digest, fingerprint, items, moment, number, parse, plain, text
+from channels.platforms.payloads import (
+    Fields,
+    child,
+    digest,
+    fingerprint,
+    items,
+    moment,
+    number,
+    parse,
+    plain,
+    text,
+)
 from foundation import errors
 from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, TenantId
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 
-from channels import payloads
 from channels.adapters.messenger.codec import NAME, TITLE
 from channels.adapters.messenger.settings import MessengerSettings
 from channels.contract import Media
-from channels.meta_graph import GraphApi, Meaning, busy, hosts_of, passing, permanent
+from channels.families.meta.graph import GraphApi, Meaning, busy, hosts_of, passing, permanent
+from channels.platforms import payloads
 
 _WINDOW_CLOSED = permanent(
     "window_closed", "Messenger lets us write again after the customer's next message."

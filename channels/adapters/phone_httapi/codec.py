@@ -18,7 +18,7 @@ from defusedxml.ElementTree import fromstring
 
 from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
 from channels.contract import BODY_LIMIT
-from channels.speech.telephone import COUNTS, Heard, Line, Script, certainty
+from channels.families.speech.telephone import COUNTS, Heard, Line, Script, certainty
 from foundation import errors
 
 NAME = "phone_httapi"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import structlog
 from pydantic import BaseModel
 
-from channels import signatures
 from channels.adapters.phone_jambonz import codec
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import Acknowledgement, Channel, ChannelSpec, Surroundings, Webhook
-from channels.speech.telephone import Heard, Phone, Script
+from channels.families.speech.telephone import Heard, Phone, Script
+from channels.platforms import signatures
 from foundation import errors
 
 log = structlog.get_logger(__name__)

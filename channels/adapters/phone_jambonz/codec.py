@@ -13,8 +13,8 @@ from typing import Any
 
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import BODY_LIMIT
-from channels.signatures import hmac_hex
-from channels.speech.telephone import Heard, Line, Script, address, certainty
+from channels.families.speech.telephone import Heard, Line, Script, address, certainty
+from channels.platforms.signatures import hmac_hex
 from foundation import errors
 
 NAME = "phone_jambonz"

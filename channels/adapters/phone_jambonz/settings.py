@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
-from channels.signatures import derive
-from channels.speech.telephone import PhoneSettings
+from channels.families.speech.telephone import PhoneSettings
+from channels.platforms.signatures import derive
 from foundation.security import Vault
 
 

@@ -10,12 +10,12 @@ import httpx
 import structlog
 from pydantic import BaseModel
 
-from channels import signatures
 from channels.adapters.phone_twilio import codec
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
-from channels.api import Api
 from channels.contract import Acknowledgement, Channel, ChannelSpec, Surroundings, Webhook
-from channels.speech.telephone import Heard, Phone, Script
+from channels.families.speech.telephone import Heard, Phone, Script
+from channels.platforms import signatures
+from channels.platforms.api import Api
 from foundation import errors
 
 log = structlog.get_logger(__name__)

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from channels import speech
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.contract import BODY_LIMIT
-from channels.speech.telephone import Heard, Line, Script, address, certainty
+from channels.families import speech
+from channels.families.speech.telephone import Heard, Line, Script, address, certainty
 from foundation import errors
 
 NAME = "phone_twilio"

@@ -13,7 +13,6 @@ import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from channels import signatures
 from channels.adapters.slack import codec
 from channels.adapters.slack.connection import Connection
 from channels.adapters.slack.settings import SlackSettings
@@ -28,7 +27,8 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
-from channels.payloads import words
+from channels.platforms import signatures
+from channels.platforms.payloads import words
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

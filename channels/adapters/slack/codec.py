@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from channels.adapters.slack import markup
 from channels.contract import BODY_LIMIT
-from channels.payloads import canonical, child, digest, items, moment, parse, words
+from channels.platforms.payloads import canonical, child, digest, items, moment, parse, words
 from foundation import errors
 from foundation.messages import Attachment, Choice, Identifier, InboundMessage, TenantId
 

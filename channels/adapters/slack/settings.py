@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from channels.signatures import derive
+from channels.platforms.signatures import derive
 from foundation.security import Vault
 
 PLATFORM = "https://slack.com"

@@ -15,7 +15,7 @@ from typing import Any
 
 from channels.adapters.sms_aliyun.settings import NAME
 from channels.contract import BODY_LIMIT, Receipt
-from channels.sms import Keywords, e164
+from channels.families.sms import Keywords, e164
 from foundation import errors
 from foundation.messages import Identifier, InboundMessage, MessageId, TenantId
 

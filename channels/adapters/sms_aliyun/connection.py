@@ -16,7 +16,7 @@ import httpx
 from channels.adapters.sms_aliyun import signing
 from channels.adapters.sms_aliyun.refusals import error_of, is_about_us
 from channels.adapters.sms_aliyun.settings import NAME, SmsAliyunSettings
-from channels.api import Api
+from channels.platforms.api import Api
 from foundation.clock import Clock
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from channels.signatures import derive
-from channels.sms import require_secret
+from channels.families.sms import require_secret
+from channels.platforms.signatures import derive
 from foundation.security import Vault
 
 NAME = "sms_aliyun"

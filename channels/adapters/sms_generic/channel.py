@@ -26,8 +26,8 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
-from channels.signatures import secrets_of
-from channels.sms import OptOuts, keywords, numbered
+from channels.families.sms import OptOuts, keywords, numbered
+from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import InboundMessage

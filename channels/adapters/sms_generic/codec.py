@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from channels.adapters.sms_generic.settings import NAME
 from channels.contract import BODY_LIMIT, Receipt
-from channels.sms import Keywords, e164, measure
+from channels.families.sms import Keywords, e164, measure
 from foundation import errors
 from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, TenantId
 

@@ -9,7 +9,7 @@ import httpx
 
 from channels.adapters.sms_generic import codec
 from channels.adapters.sms_generic.settings import NAME, SmsGenericSettings
-from channels.api import Api
+from channels.platforms.api import Api
 from foundation import errors
 
 _OF_THE_MESSAGE = (400, 404, 409, 410, 413, 415, 422)

@@ -10,7 +10,7 @@ import base64
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from channels.adapters.sms_generic.signing import key_of
-from channels.signatures import derive
+from channels.platforms.signatures import derive
 from foundation.security import Vault
 
 NAME = "sms_generic"

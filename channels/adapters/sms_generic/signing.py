@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from channels.contract import Webhook
-from channels.signatures import one_of, require, require_fresh
+from channels.platforms.signatures import one_of, require, require_fresh
 
 PREFIX = "whsec_"
 SHORTEST_KEY = 16

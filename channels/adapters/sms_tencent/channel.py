@@ -12,7 +12,6 @@ import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from channels import sms
 from channels.adapters.sms_tencent import codec
 from channels.adapters.sms_tencent.connection import Connection
 from channels.adapters.sms_tencent.settings import NAME, SmsTencentSettings
@@ -27,7 +26,8 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
-from channels.signatures import secrets_of
+from channels.families import sms
+from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import InboundMessage

@@ -14,7 +14,7 @@ import httpx
 from channels.adapters.sms_tencent import signing
 from channels.adapters.sms_tencent.refusals import error_of
 from channels.adapters.sms_tencent.settings import NAME, SmsTencentSettings
-from channels.api import Api
+from channels.platforms.api import Api
 from foundation.clock import Clock
 
 

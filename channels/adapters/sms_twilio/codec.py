@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from channels.adapters.sms_twilio.settings import NAME
 from channels.contract import Receipt
-from channels.sms import HELP, OPT_IN, OPT_OUT, Keywords, e164
+from channels.families.sms import HELP, OPT_IN, OPT_OUT, Keywords, e164
 from foundation import errors
 from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, TenantId
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from channels.contract import BODY_LIMIT, Webhook
-from channels.signatures import one_of, require
+from channels.platforms.signatures import one_of, require
 from foundation import errors
 from foundation.security import equal
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from channels.signatures import derive
+from channels.platforms.signatures import derive
 from foundation.security import Vault
 
 NAME = "sms_twilio"

@@ -30,7 +30,7 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
-from channels.shelf import Shelf
+from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

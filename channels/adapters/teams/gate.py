@@ -16,8 +16,8 @@ from joserfc.errors import JoseError
 from channels.adapters.teams.keys import KeyRing
 from channels.adapters.teams.settings import TeamsSettings
 from channels.contract import Webhook
-from channels.payloads import parse, words
-from channels.signatures import require
+from channels.platforms.payloads import parse, words
+from channels.platforms.signatures import require
 from foundation import errors
 
 ALGORITHM = "RS256"

@@ -20,7 +20,7 @@ import structlog
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from channels.payloads import items, words
+from channels.platforms.payloads import items, words
 from foundation import errors
 from foundation.clock import Clock
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from channels.payloads import is_at
-from channels.signatures import derive
+from channels.platforms.payloads import is_at
+from channels.platforms.signatures import derive
 from foundation.security import Vault
 
 KEYS = "https://login.botframework.com/v1/.well-known/keys"

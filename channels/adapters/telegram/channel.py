@@ -12,7 +12,6 @@ import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from channels import payloads, signatures
 from channels.adapters.telegram import codec, render
 from channels.adapters.telegram.connection import Connection
 from channels.adapters.telegram.settings import TelegramSettings
@@ -26,6 +25,7 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
+from channels.platforms import payloads, signatures
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import httpx
 
-from channels import api, payloads
 from channels.adapters.telegram.codec import NAME, TITLE
 from channels.adapters.telegram.settings import TelegramSettings
 from channels.contract import Media
+from channels.platforms import api, payloads
 from foundation import errors
 
 _REFUSALS: Mapping[int, tuple[str, str]] = {

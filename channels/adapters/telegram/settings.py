@@ -9,7 +9,7 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from channels.signatures import derive
+from channels.platforms.signatures import derive
 from foundation.security import Vault
 
 PLATFORM = "https://api.telegram.org"

@@ -26,8 +26,8 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
-from channels.wechat_codec import parse_either
-from channels.wechat_gate import Gate
+from channels.families.wechat.codec import parse_either
+from channels.families.wechat.gate import Gate
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

@@ -1,7 +1,7 @@
 """A mini program's XML or JSON to our message and our reply to WeChat's JSON; pure.
 
 The form is chosen in the platform's console, and told here by the first byte. Kinds and names of messages are the
-family's: `channels.wechat_codec`.
+family's: `channels.families.wechat.codec`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from channels import wechat_codec
 from channels.adapters.wechat_mini.settings import NAME
+from channels.families.wechat import codec as wechat_codec
 from foundation import errors
 from foundation.messages import Identifier, InboundMessage, TenantId
 

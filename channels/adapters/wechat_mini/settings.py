@@ -1,4 +1,4 @@
-"""What connects one mini program; see `channels.wechat_account` for what an Official Account shares with it."""
+"""What connects one mini program; see `channels.families.wechat.account` for what an Official Account shares with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from channels.wechat_account import AccountSettings
+from channels.families.wechat.account import AccountSettings
 
 NAME = "wechat_mini"
 

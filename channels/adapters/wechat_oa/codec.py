@@ -1,6 +1,6 @@
 """The Official Account's XML to our message and our reply to WeChat's JSON and XML; pure.
 
-`channel.py` calls it on both ways. The kinds of messages and what names one are the family's: `channels.wechat_codec`.
+`channel.py` calls it on both ways. The kinds of messages and what names one are the family's: `channels.families.wechat.codec`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from channels import wechat_codec
 from channels.adapters.wechat_oa.settings import NAME
+from channels.families.wechat import codec as wechat_codec
 from foundation import errors
 from foundation.messages import Choice, Identifier, InboundMessage, TenantId
 

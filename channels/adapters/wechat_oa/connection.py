@@ -1,17 +1,18 @@
 """Calls WeChat's API for one Official Account: a body in, nothing or an error of our tree out.
 
-`channel.py` sends, shows typing and fetches media through it; tokens and codes are `channels.wechat_api`'s.
+`channel.py` sends, shows typing and fetches media through it; tokens and codes are `channels.families.wechat.api`'s.
 """
 
 from __future__ import annotations
 
 import httpx
 
-from channels import wechat_api, wechat_refusals
 from channels.adapters.wechat_oa.settings import NAME, WechatOaSettings
-from channels.api import Api
 from channels.contract import Media, Surroundings
-from channels.shelf import Shelf
+from channels.families.wechat import api as wechat_api
+from channels.families.wechat import refusals as wechat_refusals
+from channels.platforms.api import Api
+from channels.platforms.shelf import Shelf
 
 TYPING_REFUSED_QUIETLY = frozenset({45080, 45081})
 """No message within the last 30 s, or already typing: neither is worth a word."""

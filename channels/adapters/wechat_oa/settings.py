@@ -1,10 +1,10 @@
-"""What connects one Official Account; see `channels.wechat_account` for what a mini program shares with it."""
+"""What connects one Official Account; see `channels.families.wechat.account` for what a mini program shares with it."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from channels.wechat_account import AccountSettings
+from channels.families.wechat.account import AccountSettings
 from foundation.security import Vault
 
 NAME = "wechat_oa"

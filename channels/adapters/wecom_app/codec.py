@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from channels import wechat_codec
 from channels.adapters.wecom_app.settings import NAME
+from channels.families.wechat import codec as wechat_codec
 from foundation import errors
 from foundation.messages import Identifier, InboundMessage, TenantId
 

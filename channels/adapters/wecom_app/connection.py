@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import httpx
 
-from channels import wechat_api, wechat_refusals
 from channels.adapters.wecom_app.settings import NAME, WecomAppSettings
-from channels.api import Api
 from channels.contract import Media, Surroundings
-from channels.shelf import Shelf
+from channels.families.wechat import api as wechat_api
+from channels.families.wechat import refusals as wechat_refusals
+from channels.platforms.api import Api
+from channels.platforms.shelf import Shelf
 from foundation import errors
 
 

@@ -1,4 +1,4 @@
-"""What connects one self-built app; see `channels.wecom` for what all of WeCom shares."""
+"""What connects one self-built app; see `channels.families.wechat.wecom` for what all of WeCom shares."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from channels.wecom import REQUIRED, CorpSettings
+from channels.families.wechat.wecom import REQUIRED, CorpSettings
 from foundation.security import Vault
 
 NAME = "wecom_app"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from channels import wechat_codec
 from channels.adapters.wecom_kf.settings import NAME
-from channels.wechat_codec import render_json
+from channels.families.wechat import codec as wechat_codec
+from channels.families.wechat.codec import render_json
 from foundation import errors
 from foundation.messages import (
     Attachment,

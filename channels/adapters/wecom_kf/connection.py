@@ -1,6 +1,6 @@
 """Calls WeCom's customer service API: a page of messages, a reply, a session. Raises errors of our tree only.
 
-`channel.py` sends through it, `puller.py` fetches; tokens and codes are `channels.wechat_api`'s.
+`channel.py` sends through it, `puller.py` fetches; tokens and codes are `channels.families.wechat.api`'s.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import httpx
 
-from channels import wechat_api, wechat_refusals
 from channels.adapters.wecom_kf.settings import NAME, WecomKfSettings
-from channels.api import Api
 from channels.contract import Media
-from channels.shelf import Shelf
-from channels.wechat_codec import render_json
+from channels.families.wechat import api as wechat_api
+from channels.families.wechat import refusals as wechat_refusals
+from channels.families.wechat.codec import render_json
+from channels.platforms.api import Api
+from channels.platforms.shelf import Shelf
 from foundation import errors
 
 PAGE = 1000

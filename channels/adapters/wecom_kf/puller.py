@@ -17,7 +17,7 @@ from channels.adapters.wecom_kf.codec import Bell, Place
 from channels.adapters.wecom_kf.connection import Connection, Page
 from channels.adapters.wecom_kf.settings import NAME
 from channels.contract import Door
-from channels.shelf import Shelf
+from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.clock import Clock
 

@@ -1,4 +1,4 @@
-"""What connects the customer service accounts of one corporation; see `channels.wecom` for what all of WeCom shares."""
+"""What connects the customer service accounts of one corporation; see `channels.families.wechat.wecom` for what all of WeCom shares."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from channels.signatures import derive
-from channels.wecom import CorpSettings
+from channels.families.wechat.wecom import CorpSettings
+from channels.platforms.signatures import derive
 from foundation.security import Vault
 
 NAME = "wecom_kf"

@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 
-from channels import payloads
 from channels.adapters.whatsapp.codec import NAME, TITLE
 from channels.adapters.whatsapp.settings import WhatsappSettings
 from channels.contract import Media
-from channels.meta_graph import GraphApi, Meaning, busy, hosts_of, passing, permanent
+from channels.families.meta.graph import GraphApi, Meaning, busy, hosts_of, passing, permanent
+from channels.platforms import payloads
 from foundation import errors
 
 _MEDIA_REFUSED = Meaning(errors.UnsupportedContent, "media", "WhatsApp cannot take this file.")

@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from channels.adapters.xiaoai import codec, gate
 from channels.adapters.xiaoai.settings import NAME, XiaoaiSettings
 from channels.contract import Channel, ChannelSpec, Surroundings, Webhook
-from channels.speakers import linked
-from channels.speakers.skills import Skill, Utterance
-from channels.spoken import Speech
+from channels.families.speakers import linked
+from channels.families.speakers.skills import Skill, Utterance
+from channels.families.speakers.spoken import Speech
 
 log = structlog.get_logger(__name__)
 

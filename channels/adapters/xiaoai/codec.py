@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from channels import spoken
 from channels.adapters.xiaoai.settings import NAME, XiaoaiSettings
-from channels.speakers.skills import Kind, Utterance, moment_of, parse_object, part_of, text_of
-from channels.spoken import Speech
+from channels.families.speakers import spoken
+from channels.families.speakers.skills import Kind, Utterance, moment_of, parse_object, part_of, text_of
+from channels.families.speakers.spoken import Speech
 from foundation import errors
 from foundation.messages import Identifier
 

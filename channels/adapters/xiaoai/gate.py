@@ -15,8 +15,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from channels import signatures
 from channels.contract import Webhook
+from channels.platforms import signatures
 
 SCHEME = "MIAI-HmacSHA256-V1"
 _SIGNED = ("x-xiaomi-date", "host", "content-type", "content-md5")

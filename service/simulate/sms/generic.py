@@ -23,8 +23,8 @@ from starlette.types import ASGIApp
 from channels.adapters.sms_generic import signing
 from channels.adapters.sms_generic.settings import SmsGenericSettings
 from channels.contract import Webhook
-from channels.signatures import secrets_of
-from channels.sms import OPT_IN, OPT_OUT, keywords
+from channels.families.sms import OPT_IN, OPT_OUT, keywords
+from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.clock import Clock
 from service.simulate.contract import Call, Options, Shown

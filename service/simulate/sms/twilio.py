@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from channels.adapters.sms_twilio.gate import parse_form, sign
 from channels.adapters.sms_twilio.settings import NAME, SmsTwilioSettings
-from channels.sms import OPT_IN, OPT_OUT, keywords
+from channels.families.sms import OPT_IN, OPT_OUT, keywords
 from foundation.clock import Clock
 from service.simulate.contract import Call, Options, Shown
 from service.simulate.sms.phones import Phones

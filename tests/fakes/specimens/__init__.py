@@ -6,9 +6,24 @@ from collections.abc import Callable
 
 from channels.contract import Surroundings
 from tests.fakes.specimens import (
+    alexa,
+    aligenie,
+    dingtalk,
+    douyin,
+    dueros,
+    email,
+    feishu,
+    kuaishou,
     line,
     messenger,
+    phone_httapi,
+    phone_jambonz,
+    phone_twilio,
     slack,
+    sms_aliyun,
+    sms_generic,
+    sms_tencent,
+    sms_twilio,
     teams,
     telegram,
     web_chat,
@@ -16,47 +31,50 @@ from tests.fakes.specimens import (
     wechat_oa,
     wecom_app,
     wecom_kf,
+    weibo,
     whatsapp,
+    xiaoai,
 )
-from tests.fakes.specimens import phone_httapi, phone_jambonz, phone_twilio, web_chat, wechat_oa
-from tests.fakes.specimens import alexa, aligenie, dueros, web_chat, wechat_oa, xiaoai
-from tests.fakes.specimens import email, web_chat, wechat_oa
 from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
 
 WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
-    "line": line.LineSpecimen,
-    "slack": slack.SlackSpecimen,
-    "teams": teams.TeamsSpecimen,
-from tests.fakes.specimens import sms_aliyun, sms_generic, sms_tencent, sms_twilio, web_chat, wechat_oa
-from tests.fakes.specimens.contract import CallSpecimen, InboundSpecimen, Specimen, WebhookSpecimen
-
-WEBHOOKS: dict[str, Callable[[Surroundings], WebhookSpecimen]] = {
-    "sms_aliyun": sms_aliyun.SmsAliyunSpecimen,
-    "sms_generic": sms_generic.SmsGenericSpecimen,
-    "sms_tencent": sms_tencent.SmsTencentSpecimen,
-    "sms_twilio": sms_twilio.SmsTwilioSpecimen,
     "wechat_oa": wechat_oa.WechatOaSpecimen,
-    "messenger": messenger.MessengerSpecimen,
-    "telegram": telegram.TelegramSpecimen,
-    "whatsapp": whatsapp.WhatsappSpecimen,
     "wechat_mini": wechat_mini.WechatMiniSpecimen,
     "wecom_app": wecom_app.WecomAppSpecimen,
+    "weibo": weibo.WeiboSpecimen,
+    "douyin": douyin.DouyinSpecimen,
+    "dingtalk": dingtalk.DingtalkSpecimen,
+    "feishu": feishu.FeishuSpecimen,
+    "sms_aliyun": sms_aliyun.SmsAliyunSpecimen,
+    "sms_tencent": sms_tencent.SmsTencentSpecimen,
+    "sms_twilio": sms_twilio.SmsTwilioSpecimen,
+    "sms_generic": sms_generic.SmsGenericSpecimen,
+    "slack": slack.SlackSpecimen,
+    "teams": teams.TeamsSpecimen,
+    "whatsapp": whatsapp.WhatsappSpecimen,
+    "messenger": messenger.MessengerSpecimen,
+    "telegram": telegram.TelegramSpecimen,
+    "line": line.LineSpecimen,
 }
 CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
-    "phone_httapi": phone_httapi.PhoneHttapiSpecimen,
-    "phone_jambonz": phone_jambonz.PhoneJambonzSpecimen,
     "phone_twilio": phone_twilio.PhoneTwilioSpecimen,
-}
-CALLS: dict[str, Callable[[Surroundings], CallSpecimen]] = {
-    "alexa": alexa.AlexaSpecimen,
+    "phone_jambonz": phone_jambonz.PhoneJambonzSpecimen,
+    "phone_httapi": phone_httapi.PhoneHttapiSpecimen,
+    "aligenie": aligenie.AligenieSpecimen,
     "dueros": dueros.DuerosSpecimen,
     "xiaoai": xiaoai.XiaoaiSpecimen,
-    "aligenie": aligenie.AligenieSpecimen,
+    "alexa": alexa.AlexaSpecimen,
 }
+CLOSED: dict[str, Callable[[Surroundings], InboundSpecimen]] = {
+    "kuaishou": kuaishou.KuaishouSpecimen,
+}
+"""Can be read and not answered: the platform has no interface for it."""
+REPLY_CONTEXTS: dict[str, dict[str, str]] = {"douyin": douyin.REPLY_CONTEXT}
+"""Of channels whose replies must name what they answer."""
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
-    "email": email.EmailSpecimen,
     "web_chat": web_chat.WebChatSpecimen,
+    "email": email.EmailSpecimen,
     "wecom_kf": wecom_kf.WecomKfSpecimen,
 }
-INBOUND: dict[str, Callable[[Surroundings], InboundSpecimen]] = {**WEBHOOKS, **CALLS}
+INBOUND: dict[str, Callable[[Surroundings], InboundSpecimen]] = {**WEBHOOKS, **CALLS, **CLOSED}
 SPECIMENS: dict[str, Callable[[Surroundings], Specimen]] = {**OTHERS, **INBOUND}

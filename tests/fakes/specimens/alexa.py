@@ -10,8 +10,8 @@ from channels.adapters.alexa.channel import AlexaChannel
 from channels.adapters.alexa.settings import AlexaSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation import errors
-from service.simulate.alexa import AlexaPlatform
 from service.simulate.contract import Call, Options
+from service.simulate.speakers.alexa import AlexaPlatform
 from tests.fakes.specimens.contract import CUSTOMER, NOW
 from tests.fakes.specimens.speakers import USER, SpeakerSpecimen, tampered, webhook
 

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from channels.adapters.aligenie.channel import AligenieChannel
 from channels.adapters.aligenie.settings import AligenieSettings
 from channels.contract import Channel, Surroundings, Webhook
-from service.simulate.aligenie import AligeniePlatform
 from service.simulate.contract import Call, Options
+from service.simulate.speakers.aligenie import AligeniePlatform
 from tests.fakes.specimens.contract import CUSTOMER, NOW
 from tests.fakes.specimens.speakers import USER, SpeakerSpecimen, webhook
 

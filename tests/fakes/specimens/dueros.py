@@ -11,7 +11,7 @@ from channels.adapters.dueros.settings import DuerosSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation import errors
 from service.simulate.contract import Call, Options
-from service.simulate.dueros import DuerosPlatform
+from service.simulate.speakers.dueros import DuerosPlatform
 from tests.fakes.specimens.contract import CUSTOMER, NOW
 from tests.fakes.specimens.speakers import USER, SpeakerSpecimen, tampered, webhook
 

@@ -15,8 +15,8 @@ from channels.adapters.line.connection import Connection
 from channels.adapters.line.settings import LineSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
+from service.simulate.chat.line import LinePlatform
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.line import LinePlatform
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 

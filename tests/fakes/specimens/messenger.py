@@ -15,9 +15,9 @@ from channels.adapters.messenger.connection import Connection
 from channels.adapters.messenger.settings import MessengerSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
-from service.simulate import meta
+from service.simulate.chat import meta
+from service.simulate.chat.messenger import MessengerPlatform
 from service.simulate.contract import Options, Shown
-from service.simulate.messenger import MessengerPlatform
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 from tests.fakes.specimens.whatsapp import tampered_signatures, webhook_of

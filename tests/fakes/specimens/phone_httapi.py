@@ -16,9 +16,9 @@ from channels.adapters.phone_httapi.codec import credentials
 from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
-from service.simulate.calling import Caller
 from service.simulate.contract import Options
-from service.simulate.phone_httapi import BINDING, Httapi
+from service.simulate.phone.calling import Caller
+from service.simulate.phone.phone_httapi import BINDING, Httapi
 from tests.fakes.specimens.calls import spoiled, webhook_of
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, recorded_call, recordings_of
 

@@ -15,11 +15,11 @@ from channels.adapters.phone_jambonz import codec
 from channels.adapters.phone_jambonz.channel import PhoneJambonzChannel
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import Channel, Surroundings, Webhook
-from channels.speech.telephone import Line
+from channels.families.speech.telephone import Line
 from foundation.messages import InboundMessage
-from service.simulate.calling import Caller
 from service.simulate.contract import Options
-from service.simulate.phone_jambonz import Jambonz
+from service.simulate.phone.calling import Caller
+from service.simulate.phone.phone_jambonz import Jambonz
 from tests.fakes.specimens.calls import spoiled, webhook_of
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, recorded_call, recordings_of
 

@@ -16,9 +16,9 @@ from channels.adapters.phone_twilio.channel import PhoneTwilioChannel
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
-from service.simulate.calling import Caller
 from service.simulate.contract import Options
-from service.simulate.phone_twilio import TwilioVoice
+from service.simulate.phone.calling import Caller
+from service.simulate.phone.phone_twilio import TwilioVoice
 from tests.fakes.specimens.calls import spoiled, webhook_of
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, recorded_call, recordings_of
 

@@ -16,8 +16,8 @@ from channels.adapters.slack.connection import Connection
 from channels.adapters.slack.settings import SlackSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
+from service.simulate.chat.slack import SlackPlatform
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.slack import SlackPlatform
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 

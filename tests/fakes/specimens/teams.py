@@ -18,8 +18,8 @@ from channels.adapters.teams.channel import TeamsChannel
 from channels.adapters.teams.settings import TeamsSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
+from service.simulate.chat.teams import TeamsPlatform
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.teams import TeamsPlatform
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 

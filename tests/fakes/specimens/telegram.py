@@ -15,8 +15,8 @@ from channels.adapters.telegram.connection import Connection
 from channels.adapters.telegram.settings import TelegramSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
+from service.simulate.chat.telegram import TelegramPlatform
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.telegram import TelegramPlatform
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 

@@ -17,7 +17,7 @@ from channels.adapters.wechat_mini.settings import NAME, WechatMiniSettings
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.wechat_mini import WechatMiniPlatform
+from service.simulate.wechat.wechat_mini import WechatMiniPlatform
 from tests.fakes import wechat_platform
 from tests.fakes.platform_faults import FaultyTransport
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of

@@ -15,9 +15,9 @@ from channels.adapters.wechat_oa.channel import WechatOaChannel
 from channels.adapters.wechat_oa.connection import Connection
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.contract import Channel, Surroundings, Webhook
-from channels.wechat_codec import render_xml
+from channels.families.wechat.codec import render_xml
 from foundation.messages import InboundMessage
-from service.simulate.wechat_callback import render_call
+from service.simulate.wechat.wechat_callback import render_call
 from tests.fakes import wechat_platform
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 from tests.fakes.wechat_platform import WechatPlatform

@@ -15,11 +15,11 @@ from channels.adapters.wecom_app.channel import WecomAppChannel
 from channels.adapters.wecom_app.connection import Connection
 from channels.adapters.wecom_app.settings import NAME, WecomAppSettings
 from channels.contract import Channel, Surroundings, Webhook
-from channels.wechat_codec import render_xml
+from channels.families.wechat.codec import render_xml
 from foundation.messages import InboundMessage
-from service.simulate import wecom
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.wecom_app import WecomAppPlatform
+from service.simulate.wechat import wecom
+from service.simulate.wechat.wecom_app import WecomAppPlatform
 from tests.fakes import wechat_platform
 from tests.fakes.platform_faults import FaultyTransport
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of

@@ -16,10 +16,10 @@ from channels.adapters.wecom_kf.channel import WecomKfChannel
 from channels.adapters.wecom_kf.connection import Connection
 from channels.adapters.wecom_kf.settings import NAME, WecomKfSettings
 from channels.contract import Channel, Surroundings
-from channels.shelf import Shelf
+from channels.platforms.shelf import Shelf
 from foundation.messages import InboundMessage
 from service.simulate.contract import Options
-from service.simulate.wecom_kf import WecomKfPlatform
+from service.simulate.wechat.wecom_kf import WecomKfPlatform
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, recordings_of
 
 

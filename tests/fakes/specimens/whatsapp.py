@@ -14,11 +14,11 @@ from channels.adapters.whatsapp.channel import WhatsappChannel
 from channels.adapters.whatsapp.connection import Connection
 from channels.adapters.whatsapp.settings import WhatsappSettings
 from channels.contract import Channel, Surroundings, Webhook
-from channels.meta_signature import HEADER, sign
+from channels.families.meta.signature import HEADER, sign
 from foundation.messages import InboundMessage
-from service.simulate import meta
+from service.simulate.chat import meta
+from service.simulate.chat.whatsapp import WhatsappPlatform
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.whatsapp import WhatsappPlatform
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 

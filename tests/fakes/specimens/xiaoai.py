@@ -12,7 +12,7 @@ from channels.adapters.xiaoai.channel import XiaoaiChannel
 from channels.adapters.xiaoai.settings import XiaoaiSettings
 from channels.contract import Channel, Surroundings, Webhook
 from service.simulate.contract import Call, Options
-from service.simulate.xiaoai import XiaoaiPlatform
+from service.simulate.speakers.xiaoai import XiaoaiPlatform
 from tests.fakes.specimens.contract import CUSTOMER, NOW
 from tests.fakes.specimens.speakers import USER, SpeakerSpecimen, tampered, webhook
 

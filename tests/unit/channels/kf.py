@@ -16,7 +16,7 @@ from channels.adapters.wecom_kf.channel import WecomKfChannel
 from channels.adapters.wecom_kf.connection import Connection
 from channels.adapters.wecom_kf.settings import NAME, WecomKfSettings
 from channels.contract import Accepted, Surroundings, Webhook
-from channels.shelf import Shelf
+from channels.platforms.shelf import Shelf
 from foundation.messages import (
     Choice,
     ConversationId,
@@ -27,7 +27,7 @@ from foundation.messages import (
     TenantId,
 )
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.wecom_kf import WecomKfPlatform
+from service.simulate.wechat.wecom_kf import WecomKfPlatform
 
 KF = "wkDemo01"
 ANNA, BEN, CLEO = "wmAnna", "wmBen", "wmCleo"

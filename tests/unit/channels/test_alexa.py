@@ -19,18 +19,17 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import SecretStr, ValidationError
 
-from channels import spoken
 from channels.adapters.alexa import codec
 from channels.adapters.alexa.channel import AlexaChannel, build
 from channels.adapters.alexa.settings import AlexaSettings
 from channels.contract import Part, Surroundings, Webhook
-from channels.speakers import certificates
+from channels.families.speakers import certificates, spoken
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import ConversationId, MessageId, OutboundMessage, Reply, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate.authority import Signer
+from service.simulate.speakers.authority import Signer
 from tests.conftest import StandingClock
 from tests.fakes.specimens.alexa import AlexaSpecimen
 from tests.fakes.specimens.contract import NOW

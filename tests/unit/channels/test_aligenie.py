@@ -13,11 +13,11 @@ from pydantic import SecretStr, ValidationError
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from channels import spoken
 from channels.adapters.aligenie import codec
 from channels.adapters.aligenie.channel import AligenieChannel, build
 from channels.adapters.aligenie.settings import AligenieSettings
 from channels.contract import Surroundings
+from channels.families.speakers import spoken
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import Identifier, TenantId

@@ -20,9 +20,9 @@ from foundation.messages import ConversationId, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
 from foundation.telemetry import Metrics
-from service.simulate.calling import Caller
 from service.simulate.contract import Call, Options
-from service.simulate.phone_twilio import TwilioVoice
+from service.simulate.phone.calling import Caller
+from service.simulate.phone.phone_twilio import TwilioVoice
 from tests.conftest import StandingClock
 from tests.fakes.specimens.contract import NOW
 

@@ -10,10 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from channels.speakers import certificates
-from channels.speakers.certificates import BUDGET, Certificates
+from channels.families.speakers import certificates
+from channels.families.speakers.certificates import BUDGET, Certificates
 from foundation import errors
-from service.simulate.authority import Signer
+from service.simulate.speakers.authority import Signer
 from tests.fakes.specimens.contract import NOW
 
 HOST = "echo-api.amazon.com"

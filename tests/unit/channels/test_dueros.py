@@ -16,18 +16,17 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels import spoken
 from channels.adapters.dueros import codec
 from channels.adapters.dueros.channel import DuerosChannel, build
 from channels.adapters.dueros.settings import DuerosSettings
 from channels.contract import Surroundings, Webhook
-from channels.speakers import certificates
+from channels.families.speakers import certificates, spoken
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate.authority import Signer
+from service.simulate.speakers.authority import Signer
 from tests.conftest import StandingClock
 from tests.fakes.specimens.contract import NOW
 from tests.fakes.specimens.dueros import DuerosSpecimen

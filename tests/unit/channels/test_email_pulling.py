@@ -17,13 +17,13 @@ from channels.adapters.email.channel import EmailChannel
 from channels.adapters.email.incoming import Incoming
 from channels.adapters.email.settings import EmailSettings
 from channels.contract import Fetching, Pulling, Surroundings
-from channels.shelf import Shelf
+from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate.mail_servers import ImapServer, Post, serving
+from service.simulate.mail.mail_servers import ImapServer, Post, serving
 from tests.conftest import StandingClock
 from tests.unit.channels.email_house import ADDRESS, KeepingDoor, mail
 from tests.unit.channels.test_email_codec import MIXED

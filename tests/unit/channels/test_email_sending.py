@@ -26,8 +26,8 @@ from channels.adapters.email.incoming import Incoming
 from channels.adapters.email.login import Login
 from channels.adapters.email.outgoing import Outgoing
 from channels.adapters.email.settings import EmailSettings, demo_settings
-from channels.api import Api
 from channels.contract import Part, Surroundings
+from channels.platforms.api import Api
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import (
@@ -42,7 +42,7 @@ from foundation.messages import (
 )
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate.mail_servers import ImapServer, Post, SmtpServer, serving
+from service.simulate.mail.mail_servers import ImapServer, Post, SmtpServer, serving
 from tests.conftest import StandingClock
 from tests.unit.channels.email_house import ADDRESS, BOX, NOW, mail, read
 

@@ -29,7 +29,7 @@ from foundation.messages import (
 )
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate.line import PICTURE
+from service.simulate.chat.line import PICTURE
 from tests.conftest import StandingClock
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import CUSTOMER, NOW

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels import payloads
 from channels.contract import Webhook
-from channels.meta_graph import GraphApi, hosts_of, permanent
-from channels.meta_signature import HEADER, MetaGate
+from channels.families.meta.graph import GraphApi, hosts_of, permanent
+from channels.families.meta.signature import HEADER, MetaGate
+from channels.platforms import payloads
 from foundation import errors
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)

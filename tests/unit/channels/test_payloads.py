@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.contract import BODY_LIMIT
-from channels.payloads import child, digest, items, moment, parse, words
+from channels.platforms.payloads import child, digest, items, moment, parse, words
 from foundation import errors
 from tests.fakes.specimens.contract import NOW
 

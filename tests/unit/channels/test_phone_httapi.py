@@ -15,7 +15,7 @@ from channels.adapters.phone_httapi import SPEC, codec
 from channels.adapters.phone_httapi.channel import PhoneHttapiChannel
 from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
 from channels.contract import Surroundings, Webhook
-from channels.speech.telephone import Line, Script
+from channels.families.speech.telephone import Line, Script
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId

@@ -16,13 +16,13 @@ from channels.adapters.phone_jambonz import SPEC, codec
 from channels.adapters.phone_jambonz.channel import PhoneJambonzChannel
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import Surroundings, Webhook
-from channels.speech.telephone import Line, Script
+from channels.families.speech.telephone import Line, Script
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate.calling import query_of
+from service.simulate.phone.calling import query_of
 from tests.conftest import StandingClock
 from tests.fakes.specimens.contract import NOW
 

@@ -13,12 +13,13 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade, speech
+from channels import contract, degrade
 from channels.adapters.phone_twilio import SPEC, codec
 from channels.adapters.phone_twilio.channel import PhoneTwilioChannel
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.contract import Part, Surroundings, Webhook
-from channels.speech import telephone
+from channels.families import speech
+from channels.families.speech import telephone
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import (
@@ -33,7 +34,7 @@ from foundation.messages import (
 from foundation.security import Vault
 from foundation.storage.database import Database
 from service.simulate.contract import Options
-from service.simulate.phone_twilio import TwilioVoice
+from service.simulate.phone.phone_twilio import TwilioVoice
 from tests.conftest import StandingClock
 from tests.fakes.specimens.contract import NOW
 

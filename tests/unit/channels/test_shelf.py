@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from channels.contract import Surroundings
-from channels.shelf import Shelf
+from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId

@@ -30,7 +30,7 @@ from foundation.messages import (
 )
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate.slack import PICTURE
+from service.simulate.chat.slack import PICTURE
 from tests.conftest import StandingClock
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import CUSTOMER, NOW

@@ -9,8 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.contract import Surroundings
-from channels.shelf import shelf_table
-from channels.sms import HELP, OPT_IN, OPT_OUT, OptOuts, cut, e164, keywords, measure, numbered, one_line
+from channels.families.sms import (
+    HELP,
+    OPT_IN,
+    OPT_OUT,
+    OptOuts,
+    cut,
+    e164,
+    keywords,
+    measure,
+    numbered,
+    one_line,
+)
+from channels.platforms.shelf import shelf_table
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import Identifier, InboundMessage, MessageId, TenantId

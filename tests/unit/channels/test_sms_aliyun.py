@@ -19,7 +19,7 @@ from channels.adapters.sms_aliyun import SPEC, codec, signing
 from channels.adapters.sms_aliyun.channel import SmsAliyunChannel
 from channels.adapters.sms_aliyun.settings import SmsAliyunSettings
 from channels.contract import Part, Receipt, Surroundings
-from channels.sms import keywords
+from channels.families.sms import keywords
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import ConversationId, InboundMessage, MessageId, OutboundMessage, Reply, TenantId

@@ -19,7 +19,7 @@ from channels.adapters.sms_generic import SPEC, codec, signing
 from channels.adapters.sms_generic.channel import SmsGenericChannel
 from channels.adapters.sms_generic.settings import SmsGenericSettings
 from channels.contract import Part, Receipt, Surroundings, Webhook
-from channels.sms import keywords
+from channels.families.sms import keywords
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import ConversationId, InboundMessage, MessageId, OutboundMessage, Reply, TenantId

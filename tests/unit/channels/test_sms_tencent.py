@@ -17,7 +17,7 @@ from channels.adapters.sms_tencent import SPEC, codec, signing
 from channels.adapters.sms_tencent.channel import SmsTencentChannel
 from channels.adapters.sms_tencent.settings import SmsTencentSettings
 from channels.contract import Part, Receipt, Surroundings
-from channels.sms import keywords
+from channels.families.sms import keywords
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import ConversationId, InboundMessage, MessageId, OutboundMessage, Reply, TenantId

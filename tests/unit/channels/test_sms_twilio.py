@@ -18,7 +18,7 @@ from channels.adapters.sms_twilio.channel import SmsTwilioChannel
 from channels.adapters.sms_twilio.gate import Gate, forms, parse_form, sign
 from channels.adapters.sms_twilio.settings import SmsTwilioSettings
 from channels.contract import Part, Receipt, Surroundings, Webhook
-from channels.sms import keywords
+from channels.families.sms import keywords
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import (

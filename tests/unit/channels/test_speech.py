@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels import speech
+from channels.families import speech
 from foundation.messages import Choice
 
 MENU = (Choice(label="查物流", value="track"), Choice(label="退货", value="return"))

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels import degrade, spoken
+from channels import degrade
 from channels.contract import Capabilities, Part
+from channels.families.speakers import spoken
 from foundation.messages import ConversationId, MessageId, OutboundMessage, Reply, TenantId
 
 

@@ -24,7 +24,7 @@ from channels.adapters.teams import codec, demo
 from channels.adapters.teams.keys import PAUSE, KeyRing
 from channels.adapters.teams.settings import SIMULATOR, TeamsSettings
 from channels.contract import Surroundings, Webhook
-from channels.payloads import is_at
+from channels.platforms.payloads import is_at
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import (
@@ -39,8 +39,8 @@ from foundation.messages import (
 )
 from foundation.security import Vault
 from foundation.storage.database import Database
+from service.simulate.chat.teams import PICTURE
 from service.simulate.contract import Call
-from service.simulate.teams import PICTURE
 from tests.conftest import StandingClock
 from tests.fakes import faulty
 from tests.fakes.specimens.contract import CUSTOMER, NOW

@@ -14,8 +14,8 @@ from channels.adapters.wechat_oa.channel import WechatOaChannel
 from channels.adapters.wechat_oa.connection import Connection
 from channels.adapters.wechat_oa.settings import WechatOaSettings, demo_settings
 from channels.contract import Fetching, Part, Surroundings
-from channels.wechat_account import SIMULATOR
-from channels.wechat_codec import render_xml
+from channels.families.wechat.account import SIMULATOR
+from channels.families.wechat.codec import render_xml
 from foundation import conversations, errors
 from foundation.live import Hub
 from foundation.messages import (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from channels.adapters.wechat_oa import codec
 from channels.contract import BODY_LIMIT
-from channels.wechat_codec import parse_fields, render_xml
+from channels.families.wechat.codec import parse_fields, render_xml
 from foundation import errors
 from foundation.messages import Choice, Identifier, InboundMessage, TenantId
 from tests.unit.channels.wechat import FIELDS, NOW

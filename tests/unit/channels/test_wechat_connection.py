@@ -7,10 +7,10 @@ import asyncio
 import pytest
 import structlog
 
-from channels import wechat_refusals
 from channels.adapters.wechat_oa.codec import render_custom_send, render_typing
 from channels.adapters.wechat_oa.connection import Connection
 from channels.contract import Surroundings
+from channels.families.wechat import refusals as wechat_refusals
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId

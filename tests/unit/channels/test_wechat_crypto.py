@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.wechat_crypto import Cipher, sign
+from channels.families.wechat.crypto import Cipher, sign
 from foundation import errors
 
 KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from channels.adapters.wechat_oa import codec
 from channels.contract import Webhook
-from channels.wechat_codec import parse_fields, render_xml
-from channels.wechat_gate import Gate
+from channels.families.wechat.codec import parse_fields, render_xml
+from channels.families.wechat.gate import Gate
 from foundation import errors
 from tests.unit.channels.wechat import (
     FIELDS,

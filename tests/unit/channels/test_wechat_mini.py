@@ -18,8 +18,8 @@ from channels.adapters.wechat_mini.channel import WechatMiniChannel
 from channels.adapters.wechat_mini.connection import Connection
 from channels.adapters.wechat_mini.settings import WechatMiniSettings
 from channels.contract import Fetching, Surroundings, Webhook
-from channels.wechat_codec import parse_either, render_xml
-from channels.wechat_crypto import Cipher, sign
+from channels.families.wechat.codec import parse_either, render_xml
+from channels.families.wechat.crypto import Cipher, sign
 from foundation import conversations, errors
 from foundation.clock import utc_now
 from foundation.live import Hub
@@ -37,7 +37,7 @@ from foundation.messages import (
 from foundation.security import Vault
 from foundation.storage.database import Database
 from service.simulate.contract import Call, Options, Shown
-from service.simulate.wechat_mini import WechatMiniPlatform
+from service.simulate.wechat.wechat_mini import WechatMiniPlatform
 from tests.conftest import StandingClock
 from tests.fakes import wechat_platform as faults
 from tests.fakes.platform_faults import FaultyTransport

@@ -17,8 +17,8 @@ from channels.adapters.wecom_app.channel import WecomAppChannel
 from channels.adapters.wecom_app.connection import Connection
 from channels.adapters.wecom_app.settings import WecomAppSettings
 from channels.contract import Fetching, Surroundings, Webhook
-from channels.wechat_codec import render_xml
-from channels.wechat_crypto import sign
+from channels.families.wechat.codec import render_xml
+from channels.families.wechat.crypto import sign
 from foundation import errors
 from foundation.clock import utc_now
 from foundation.live import Hub
@@ -35,7 +35,7 @@ from foundation.messages import (
 from foundation.security import Vault
 from foundation.storage.database import Database
 from service.simulate.contract import Options, Shown
-from service.simulate.wecom_app import WecomAppPlatform
+from service.simulate.wechat.wecom_app import WecomAppPlatform
 from tests.conftest import StandingClock
 from tests.fakes import wechat_platform as faults
 from tests.fakes.platform_faults import FaultyTransport

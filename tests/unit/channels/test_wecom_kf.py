@@ -24,7 +24,7 @@ from foundation.live import Hub
 from foundation.messages import Attachment, InboundMessage, Reply, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
-from service.simulate import wecom
+from service.simulate.wechat import wecom
 from tests.conftest import StandingClock
 from tests.fakes import wechat_platform as faults
 from tests.unit.channels.kf import ANNA, CHOICES, KF, SETTINGS, Kf, outbound, webhook

@@ -17,7 +17,7 @@ from channels.adapters.wecom_kf.puller import AGAIN_SECONDS
 from channels.contract import Door as AnyDoor
 from channels.contract import Pulling, Surroundings
 from channels.intake import Intake
-from channels.shelf import Shelf
+from channels.platforms.shelf import Shelf
 from foundation import conversations, errors
 from foundation.bus.embedded import EmbeddedBus
 from foundation.live import Hub

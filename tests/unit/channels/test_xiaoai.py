@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import spoken
 from channels.adapters.xiaoai import codec, gate
 from channels.adapters.xiaoai.channel import XiaoaiChannel, build
 from channels.adapters.xiaoai.settings import XiaoaiSettings, key_bytes
 from channels.contract import Surroundings, Webhook
+from channels.families.speakers import spoken
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from channels.adapters.wechat_oa import codec
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.contract import Webhook
-from channels.wechat_codec import parse_fields, render_xml
-from channels.wechat_gate import Gate
-from service.simulate.wechat_callback import render_call
+from channels.families.wechat.codec import parse_fields, render_xml
+from channels.families.wechat.gate import Gate
+from service.simulate.wechat.wechat_callback import render_call
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"

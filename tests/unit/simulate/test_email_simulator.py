@@ -23,9 +23,9 @@ from foundation.messages import InboundMessage, MessageId, OutboundMessage, Repl
 from foundation.security import Vault
 from foundation.storage.database import Database
 from foundation.telemetry import Metrics
-from service.simulate import email as simulator
 from service.simulate import registry
 from service.simulate.contract import DONE, NOT_ANSWERED, NOT_POSSIBLE, Options
+from service.simulate.mail import email as simulator
 from service.simulate.stage import bind
 from tests.unit.simulate.test_wechat_simulator import free_port
 

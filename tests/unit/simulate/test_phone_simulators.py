@@ -28,11 +28,11 @@ from foundation.messages import Choice, MessageId, OutboundMessage, Reply, Tenan
 from foundation.security import Vault
 from foundation.storage.database import Database
 from foundation.telemetry import Metrics
-from service.simulate import phone_httapi as httapi
-from service.simulate import phone_jambonz as jambonz
-from service.simulate import phone_twilio as twilio
 from service.simulate import stage as theatre
 from service.simulate.contract import DONE, Options, PlatformFactory
+from service.simulate.phone import phone_httapi as httapi
+from service.simulate.phone import phone_jambonz as jambonz
+from service.simulate.phone import phone_twilio as twilio
 
 DEMO = TenantId("demo")
 MENU = (Choice(label="查物流", value="track"), Choice(label="退货", value="return"))

@@ -38,7 +38,7 @@ from foundation.telemetry import Metrics
 from service.simulate import stage as theatre
 from service.simulate.contract import DONE, Options
 from service.simulate.registry import SIMULATORS
-from service.simulate.voice import Speaker
+from service.simulate.speakers.voice import Speaker
 
 DEMO = TenantId("demo")
 NAMES = ("alexa", "dueros", "xiaoai", "aligenie")

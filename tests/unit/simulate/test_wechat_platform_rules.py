@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.simulate.wechat_api import Shown, WechatApi
+from service.simulate.wechat.wechat_api import Shown, WechatApi
 from tests.conftest import StandingClock
 
 OPENID = "oAbC-123"

@@ -34,8 +34,8 @@ from foundation.storage.database import Database
 from foundation.telemetry import Metrics
 from service.simulate import registry
 from service.simulate import stage as theatre
-from service.simulate import wechat_oa as simulator
 from service.simulate.contract import DONE, NOT_ANSWERED, NOT_POSSIBLE, Options
+from service.simulate.wechat import wechat_oa as simulator
 
 DEMO = TenantId("demo")
 MENU = (Choice(label="查物流", value="track"), Choice(label="退货", value="return"))

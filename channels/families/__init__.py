@@ -1,0 +1,1 @@
+"""What the adapters of one family share: WeChat, Meta, SMS, phones, speakers."""

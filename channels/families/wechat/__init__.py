@@ -1,0 +1,1 @@
+"""What Official Accounts, mini programs and WeCom share."""

@@ -1,0 +1,1 @@
+"""Messengers and platforms for chat, played."""

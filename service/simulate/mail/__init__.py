@@ -1,0 +1,1 @@
+"""A mailbox and its customers, played."""

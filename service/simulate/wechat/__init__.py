@@ -1,0 +1,1 @@
+"""Official Accounts, mini programs and WeCom, played."""

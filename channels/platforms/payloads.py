@@ -97,8 +97,11 @@ def number(value: Any, limit: float) -> float | None:
 
 def moment(value: Any, otherwise: datetime, *, per_second: int = 1) -> datetime:
     """Unix seconds, or with `per_second=1000` milliseconds, as number or text, also with a fraction."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number and not (isinstance(value, str) and value.isascii()):
+        return otherwise
     try:
-        seconds = float(value) / per_second if isinstance(value, int | float | str) else 0.0
+        seconds = float(value) / per_second
     except (ValueError, OverflowError):
         return otherwise
     return datetime.fromtimestamp(seconds, UTC) if 0 < seconds <= _LATEST else otherwise

@@ -12,7 +12,7 @@ export LANGGRAPH_STRICT_MSGPACK := true
 export ANONYMIZED_TELEMETRY := False
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench eval lock env migration models clean
+.PHONY: help install run test check format bench eval lock env channels migration models clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
@@ -49,6 +49,7 @@ check: $(STAMP)  ## format, lint, types, floors, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m prompts.library --check
 	$(BIN)/python -m foundation.settings --check .env.example
+	$(BIN)/python -m channels.table --check docs/channels.md
 
 format: $(STAMP)  ## format and mend what can be mended
 	$(BIN)/ruff format .
@@ -65,6 +66,9 @@ lock: $(STAMP)  ## regenerate prompts/prompts.lock
 
 env: $(STAMP)  ## regenerate .env.example
 	$(BIN)/python -m foundation.settings --write .env.example
+
+channels: $(STAMP)  ## regenerate docs/channels.md
+	$(BIN)/python -m channels.table --write docs/channels.md
 
 migration: $(STAMP)  ## make a database revision from changed tables (NAME="what changed")
 	$(BIN)/python -m service.revise "$(NAME)"

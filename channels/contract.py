@@ -122,6 +122,10 @@ class Door(Protocol):
         and goes on with what had to wait. Repeatable for the same `message_id`."""
         ...
 
+    async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
+        """What became of a part, for channels that learn it by fetching. Repeatable; lets go what is not ours."""
+        ...
+
 
 class ProofWriter(Protocol):
     """Stores a proven account in the transaction that tells of it; `customers.directory.Directory.prove` keeps it."""

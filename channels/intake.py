@@ -22,6 +22,7 @@ from channels.contract import (
     Answering,
     Channel,
     ProofWriter,
+    Receipt,
     Remembering,
     Reporting,
     Webhook,
@@ -95,11 +96,14 @@ class Intake:
         """What became of replies, by the platform's word; a receipt for what we did not send is let go."""
         assert isinstance(channel, Reporting)
         for receipt in channel.receipts(webhook):
-            conversation_id = await self._database.write(
-                partial(records.note_receipt, tenant=tenant, channel=channel.name, receipt=receipt)
-            )
-            if conversation_id is not None:
-                self._hub.tell(Signal("receipt", conversation_id))
+            await self.report(tenant, channel.name, receipt)
+
+    async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
+        conversation_id = await self._database.write(
+            partial(records.note_receipt, tenant=tenant, channel=channel, receipt=receipt)
+        )
+        if conversation_id is not None:
+            self._hub.tell(Signal("receipt", conversation_id))
 
     async def _answer(
         self, channel: Channel, webhook: Webhook, accepted: Sequence[tuple[InboundMessage, Accepted]]

@@ -18,6 +18,7 @@ from channels.adapters.email.reading.body import Attached
 from channels.adapters.email.reading.headers import Headers, mailboxes, moment
 from channels.adapters.email.reading.words import REPLY_PREFIX
 from channels.adapters.email.threads import Place, Threads, digest
+from channels.contract import Receipt
 from foundation import errors
 from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, TenantId
 
@@ -191,6 +192,11 @@ def _bounce(
         event_data={"provider_id": own_id, "code": code},
         sent_at=received_at,
     )
+
+
+def receipt_of(report: InboundMessage, state: Literal["delivered", "failed"]) -> Receipt:
+    code = report.event_data["code"] if state == "failed" else ""
+    return Receipt(report.event_data["provider_id"], state, code)
 
 
 def _reply_context(mail: _Mail, place: Place) -> dict[str, str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from typing import Literal
 
 import structlog
 
@@ -36,6 +37,10 @@ SENDER_FACTOR = 3
 """An automatic writer that begins a new conversation each time is stopped by its address, a little later."""
 
 Pause = Callable[[float], Awaitable[None]]
+
+
+RECEIPTS: Mapping[str, Literal["delivered", "failed"]] = {"bounced": "failed", "delivered": "delivered"}
+"""What the report of a mail server means for the mail of ours that it is about."""
 
 
 class Puller:
@@ -94,6 +99,10 @@ class Puller:
         if raw and message is not None:
             message = await self._limited(message)
             accepted = await door.accept(message, raw[:BODY_LIMIT])
+            if message.event in RECEIPTS:
+                await door.report(
+                    message.tenant, codec.NAME, codec.receipt_of(message, RECEIPTS[message.event])
+                )
             if accepted.new and message.kind != "event":
                 await self._count(message)
         await self._move(incoming.validity, uid)

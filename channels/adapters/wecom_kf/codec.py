@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from channels.adapters.wecom_kf.settings import NAME
+from channels.contract import Receipt
 from channels.families.wechat import codec as wechat_codec
 from channels.families.wechat.codec import render_json
 from foundation import errors
@@ -95,10 +96,12 @@ def read_item(item: Any, place: Place, *, received_at: datetime) -> InboundMessa
     )
 
 
-def send_failure(item: Any) -> str:
-    """The number of the reason why a message of ours did not arrive; "" for every other item."""
+def send_failure(item: Any) -> Receipt | None:
+    """That a message of ours did not arrive, and the number of the reason; None for every other item."""
     inside = _object(item, "event") if isinstance(item, Mapping) else {}
-    return _text(inside, "fail_type") or "0" if _text(inside, "event_type") == "msg_send_fail" else ""
+    if _text(inside, "event_type") != "msg_send_fail":
+        return None
+    return Receipt(_text(inside, "fail_msgid"), "failed", f"{NAME}_fail_{_text(inside, 'fail_type') or '0'}")
 
 
 def render_text(text: str) -> dict[str, Any]:

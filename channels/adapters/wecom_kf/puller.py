@@ -112,8 +112,9 @@ class Puller:
 
     async def _accept(self, door: Door, item: object) -> None:
         """One item that cannot be read does not hold up the others."""
-        if reason := codec.send_failure(item):
-            log.warning("wecom_kf could not deliver a message", reason=reason)
+        if failure := codec.send_failure(item):
+            log.warning("wecom_kf could not deliver a message", reason=failure.code)
+            await door.report(self._place.tenant, NAME, failure)
         try:
             message = codec.read_item(item, self._place, received_at=self._clock())
             if message is not None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 import pytest
+import sqlalchemy as sa
 from starlette.routing import BaseRoute
 
-from channels.contract import Acknowledgement, Capabilities, Door, Part, Webhook
+from channels import records
+from channels.contract import Acknowledgement, Capabilities, Door, Part, Receipt, Webhook
 from channels.delivery import Delivery
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing
@@ -177,3 +180,58 @@ async def test_reply_is_refused_when_its_channel_is_not_open(opened: Database, c
         await make(Pigeons(Capabilities(text_limit=9)), opened, clock).deliver(outgoing(channel="fax"))
     assert refused.value.code == "channel_closed"
     assert await state(opened) == ("failed", "channel_closed")
+
+
+def receipt_of_the_first_part(state: Literal["delivered", "read", "failed"], **changes: str) -> Receipt:
+    return Receipt(changes.get("provider_id", "p-1"), state, changes.get("code", ""))
+
+
+async def note(
+    database: Database, receipt: Receipt, *, channel: str = "pigeons", tenant: TenantId = TENANT
+) -> str:
+    await database.write(lambda c: records.note_receipt(c, tenant, channel, receipt))
+    found = await database.read(
+        lambda c: conversations.find_message(c, TENANT, CONVERSATION, MessageId("m-1"))
+    )
+    assert found is not None
+    return found.state
+
+
+async def sent_message(database: Database, clock: StandingClock) -> None:
+    def prepare(connection: sa.Connection) -> None:
+        conversations.ensure(
+            connection,
+            CONVERSATION,
+            tenant=TENANT,
+            channel="pigeons",
+            account="main",
+            recipient="r",
+            now=clock(),
+        )
+        draft = Draft(id="m-1", role="bot", text="你好", sent_at=clock(), state="sent")
+        conversations.append(connection, TENANT, CONVERSATION, draft)
+        records.remember_sent(connection, TENANT, CONVERSATION, "m-1", part=0, provider_id="p-1", now=clock())
+
+    await database.write(prepare)
+
+
+async def test_receipt_moves_a_message_forward_only(database: Database, clock: StandingClock) -> None:
+    await sent_message(database, clock)
+    assert await note(database, receipt_of_the_first_part("delivered", provider_id="")) == "sent"
+    assert await note(database, receipt_of_the_first_part("delivered", provider_id="p-2")) == "sent"
+    assert await note(database, receipt_of_the_first_part("delivered"), channel="doves") == "sent"
+    assert await note(database, receipt_of_the_first_part("delivered"), tenant=TenantId("other")) == "sent"
+    assert await note(database, receipt_of_the_first_part("delivered")) == "delivered"
+    assert await note(database, receipt_of_the_first_part("read")) == "read"
+    assert await note(database, receipt_of_the_first_part("delivered")) == "read"
+    assert await note(database, receipt_of_the_first_part("failed", code="pigeons_131047")) == "read"
+
+
+async def test_receipt_of_a_failure_is_shown_with_its_code(database: Database, clock: StandingClock) -> None:
+    await sent_message(database, clock)
+    assert await note(database, receipt_of_the_first_part("failed", code="pigeons_131026")) == "failed"
+    found = await database.read(
+        lambda c: conversations.find_message(c, TENANT, CONVERSATION, MessageId("m-1"))
+    )
+    assert found is not None
+    assert found.error == "pigeons_131026"

@@ -15,6 +15,7 @@ from channels.adapters.email.reading import charsets
 from channels.adapters.email.reading.headers import mailboxes
 from channels.adapters.email.reading.proof import is_proven
 from channels.adapters.email.threads import Place
+from channels.contract import Receipt
 from foundation import errors
 from tests.unit.channels.email_house import ADDRESS, BOX, NOW, VOUCHED, mail, read
 
@@ -250,6 +251,8 @@ def test_bounce_of_ours_is_an_event_in_its_conversation(action: str, event: str)
     assert (message.thread, message.event) == ("b" * 32, event)
     assert message.event_data == {"provider_id": OURS, "code": "email_5.2.2"}
     assert message.sender[0].value == "li@example.org"
+    if event == "bounced":
+        assert codec.receipt_of(message, "failed") == Receipt(OURS, "failed", "email_5.2.2")
 
 
 def test_bounce_without_a_report_is_found_by_our_id_in_its_text() -> None:

@@ -17,7 +17,7 @@ from channels.adapters import wecom_kf
 from channels.adapters.wecom_kf import codec
 from channels.adapters.wecom_kf.channel import WecomKfChannel
 from channels.adapters.wecom_kf.settings import WecomKfSettings
-from channels.contract import Fetching, Surroundings
+from channels.contract import Fetching, Receipt, Surroundings
 from foundation import errors
 from foundation.clock import utc_now
 from foundation.live import Hub
@@ -150,6 +150,13 @@ def test_codec_raises_nothing_else_whatever_an_item_holds(
         codec.raw(item)
         codec.send_failure(item)
         assert message is None or InboundMessage.model_validate_json(message.model_dump_json()) == message
+
+
+def test_failed_sending_is_told_with_its_reason() -> None:
+    event = {"event_type": "msg_send_fail", "fail_msgid": "m-17", "fail_type": 4}
+    item = {**ITEM, "msgtype": "event", "event": event, "origin": 4}
+    assert codec.send_failure(item) == Receipt("m-17", "failed", "wecom_kf_fail_4")
+    assert codec.send_failure(ITEM) is None
 
 
 @given(body=st.binary(max_size=300))

@@ -12,21 +12,22 @@ Fault = Callable[[httpx.Request], httpx.Response]
 
 
 class FaultyTransport(httpx.AsyncBaseTransport):
-    """`calls` are the paths that were called, `requests` all that came, also the ones that met a fault."""
+    """`calls` are the paths that were called, `bodies` what they carried, `requests` both; also the ones that met a fault."""
 
     def __init__(self, application: ASGIApp) -> None:
         self.calls: list[str] = []
+        self.bodies: list[bytes] = []
         self.requests: list[httpx.Request] = []
         self._inner = httpx.ASGITransport(application)
         self._faults: list[tuple[str, Fault]] = []
 
-    def next_call(self, path: str, fault: Fault) -> None:
-        """The next call whose path contains this meets the fault instead of the platform."""
-        self._faults.append((path, fault))
+    def next_call(self, path: str, fault: Fault, *, times: int = 1) -> None:
+        """The next calls whose path contains this meet the fault instead of the platform."""
+        self._faults.extend([(path, fault)] * times)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.calls.append(request.url.path)
-        await request.aread()
+        self.bodies.append(await request.aread())
         self.requests.append(request)
         for planned in self._faults:
             if planned[0] in request.url.path:
@@ -44,6 +45,10 @@ def status(
     if body is None:
         return lambda _request: httpx.Response(code, headers=told, text="<html>not the platform</html>")
     return lambda _request: httpx.Response(code, headers=told, json=body)
+
+
+def says(value: Any, code: int = 200, *, headers: dict[str, str] | None = None) -> Fault:
+    return lambda _request: httpx.Response(code, json=value, headers=headers)
 
 
 def timeout(request: httpx.Request) -> httpx.Response:

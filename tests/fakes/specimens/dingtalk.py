@@ -12,7 +12,7 @@ from channels.adapters.dingtalk.settings import NAME, DingtalkSettings
 from channels.contract import Channel, Surroundings, Webhook
 from channels.platforms.shelf import Shelf
 from service.simulate.chat.dingtalk import Dingtalk
-from tests.fakes.faults import FaultyTransport
+from tests.fakes.faulty import FaultyTransport
 from tests.fakes.specimens.contract import CUSTOMER
 from tests.fakes.specimens.json_channel import JsonSpecimen
 

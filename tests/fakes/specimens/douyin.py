@@ -12,7 +12,7 @@ from channels.adapters.douyin.settings import NAME, DouyinSettings
 from channels.contract import Channel, Surroundings, Webhook
 from channels.platforms.shelf import Shelf
 from service.simulate.chat.douyin import Douyin
-from tests.fakes.faults import FaultyTransport
+from tests.fakes.faulty import FaultyTransport
 from tests.fakes.specimens.contract import CUSTOMER
 from tests.fakes.specimens.json_channel import JsonSpecimen
 

@@ -12,7 +12,7 @@ from channels.adapters.feishu.settings import NAME, FeishuSettings
 from channels.contract import Channel, Surroundings, Webhook
 from channels.platforms.shelf import Shelf
 from service.simulate.chat.feishu import Feishu
-from tests.fakes.faults import FaultyTransport
+from tests.fakes.faulty import FaultyTransport
 from tests.fakes.specimens.contract import CUSTOMER
 from tests.fakes.specimens.json_channel import JsonSpecimen
 

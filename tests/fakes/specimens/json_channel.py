@@ -12,7 +12,7 @@ from typing import Any
 from channels.contract import Channel, Surroundings, Webhook
 from foundation.messages import InboundMessage
 from service.simulate.contract import Call, Options, Shown
-from tests.fakes.faults import FaultyTransport, by_name
+from tests.fakes.faulty import FaultyTransport, of
 from tests.fakes.specimens.contract import ADAPTERS, NOW, Fault, recorded_call, recordings_of
 
 VALUES = ("", "0", "签名", "\udcff", "a" * 40)
@@ -48,7 +48,7 @@ class JsonSpecimen:
 
     def fail_next_send(self, fault: Fault) -> None:
         times = self.tries_with_401 if fault == "401" else 1
-        self.transport.next_call(self.send_path, by_name(fault), times=times)
+        self.transport.next_call(self.send_path, of(fault), times=times)
 
     @staticmethod
     def webhook(call: Call, **delta: float) -> Webhook:

@@ -19,7 +19,7 @@ from foundation.messages import InboundMessage
 from service.simulate.contract import Call, Options, Shown
 from service.simulate.wechat.wechat_mini import WechatMiniPlatform
 from tests.fakes import wechat_platform
-from tests.fakes.platform_faults import FaultyTransport
+from tests.fakes.faulty import FaultyTransport
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 
 

@@ -21,7 +21,7 @@ from service.simulate.contract import Call, Options, Shown
 from service.simulate.wechat import wecom
 from service.simulate.wechat.wecom_app import WecomAppPlatform
 from tests.fakes import wechat_platform
-from tests.fakes.platform_faults import FaultyTransport
+from tests.fakes.faulty import FaultyTransport
 from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
 
 

@@ -12,7 +12,7 @@ from channels.adapters.weibo.connection import Connection
 from channels.adapters.weibo.settings import NAME, WeiboSettings
 from channels.contract import Channel, Surroundings, Webhook
 from service.simulate.chat.weibo import Weibo
-from tests.fakes.faults import FaultyTransport
+from tests.fakes.faulty import FaultyTransport
 from tests.fakes.specimens.contract import CUSTOMER
 from tests.fakes.specimens.json_channel import VALUES, JsonSpecimen
 

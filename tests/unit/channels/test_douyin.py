@@ -20,7 +20,7 @@ from foundation.security import Vault
 from foundation.storage.database import Database
 from service.simulate.contract import Call
 from tests.conftest import StandingClock
-from tests.fakes.faults import says
+from tests.fakes.faulty import says
 from tests.fakes.specimens.contract import CUSTOMER, NOW
 from tests.fakes.specimens.douyin import DouyinSpecimen
 from tests.unit.channels.json_calls import bodies_like, part, surroundings_of

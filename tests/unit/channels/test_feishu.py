@@ -20,7 +20,7 @@ from foundation.messages import Attachment, Choice, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
 from tests.conftest import StandingClock
-from tests.fakes.faults import says, status
+from tests.fakes.faulty import says, status
 from tests.fakes.specimens.contract import CUSTOMER
 from tests.fakes.specimens.feishu import FeishuSpecimen
 from tests.unit.channels.json_calls import bodies_like, part, surroundings_of

@@ -40,7 +40,7 @@ from service.simulate.contract import Call, Options, Shown
 from service.simulate.wechat.wechat_mini import WechatMiniPlatform
 from tests.conftest import StandingClock
 from tests.fakes import wechat_platform as faults
-from tests.fakes.platform_faults import FaultyTransport
+from tests.fakes.faulty import FaultyTransport
 
 KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 SETTINGS = WechatMiniSettings(

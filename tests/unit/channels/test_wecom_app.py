@@ -38,7 +38,7 @@ from service.simulate.contract import Options, Shown
 from service.simulate.wechat.wecom_app import WecomAppPlatform
 from tests.conftest import StandingClock
 from tests.fakes import wechat_platform as faults
-from tests.fakes.platform_faults import FaultyTransport
+from tests.fakes.faulty import FaultyTransport
 
 SETTINGS = WecomAppSettings(
     corp_id="ww00112233445566aa",

@@ -19,7 +19,7 @@ from foundation.messages import Attachment, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
 from tests.conftest import StandingClock
-from tests.fakes.faults import says
+from tests.fakes.faulty import says
 from tests.fakes.specimens.contract import CUSTOMER, NOW
 from tests.fakes.specimens.weibo import WeiboSpecimen
 from tests.unit.channels.json_calls import bodies_like, part, surroundings_of

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NAMES = ("turn", "accept", "start", "bus", "retrieval")
+NAMES = ("turn", "accept", "start", "bus", "retrieval", "channels")
 
 
 def main(names: list[str]) -> int:

@@ -36,7 +36,6 @@ async def test_added_account_takes_messages_at_its_own_address_at_once(product: 
     assert saved.json()["is_open"]
     assert await post_text(product, SETTINGS, "运费多少") == 200
     assert await post_text(product, SETTINGS, "运费多少", account="") == 401
-    await product.settle()
     listed = (await product.call("GET", "/v1/channels")).json()["accounts"]
     mine = next(one for one in listed if one["account"] == "shop-2")
     assert mine["last_in"]

@@ -68,12 +68,17 @@ class Fence:
                 await JSONResponse(body, 500)(scope, receive, send_marked)
 
 
-def application(system: System, *, work: bool = True, on_ready: Callable[[], None] | None = None) -> FastAPI:
-    """`work=False` serves requests only; `huiliu work` processes do the turns. `on_ready` is told when it has opened."""
+def application(
+    system: System, *, work: bool = True, fetch: bool = True, on_ready: Callable[[], None] | None = None
+) -> FastAPI:
+    """`work=False` serves requests only; `huiliu work` processes do the turns. `fetch=False` leaves mailboxes alone, for
+    commands that only look in. `on_ready` is told when it has opened."""
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         await system.open()
+        if fetch:
+            system.start_fetching()
         if work:
             system.start_work()
         if on_ready is not None:

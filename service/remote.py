@@ -35,7 +35,7 @@ async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
             yield client
         return
     system = wiring.build(settings)
-    app = http.application(system)
+    app = http.application(system, fetch=False)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(

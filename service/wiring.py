@@ -175,6 +175,10 @@ class System:
         """Turns are done in this process from now on."""
         self.intake.foretell = self._begin_thinking
         self.worker.start()
+
+    def start_fetching(self) -> None:
+        """Channels that fetch their messages do so in this process: where the webhooks come in, because some of them only
+        ring. Never in a rehearsal: what it takes out of a real mailbox would be answered by nobody."""
         self.channels.start(self.intake)
 
     async def close(self) -> None:

@@ -106,7 +106,12 @@ async def open_world(folder: Path) -> AsyncIterator[World]:
         pytest.skip(f"no browser at {CHROMIUM}")
     VECTORS.parent.mkdir(exist_ok=True)
     listener, port = free_port()
-    settings = load(data_dir=folder / "var", articles=few_articles(folder / "articles"), port=port)
+    settings = load(
+        data_dir=folder / "var",
+        articles=few_articles(folder / "articles"),
+        port=port,
+        channels=["web_chat", "wechat_oa"],
+    )
     system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS)
     app = http.application(system)
     async with app.router.lifespan_context(app), serving(app, listener), async_playwright() as playwright:

@@ -69,7 +69,11 @@ async def opened(settings: Settings, **replaced: Any) -> AsyncIterator[Product]:
 @pytest.fixture
 async def product(tmp_path: Path) -> AsyncIterator[Product]:
     VECTORS.parent.mkdir(exist_ok=True)
-    settings = load(data_dir=tmp_path / "var", articles=few_articles(tmp_path / "articles"))
+    settings = load(
+        data_dir=tmp_path / "var",
+        articles=few_articles(tmp_path / "articles"),
+        channels=["web_chat", "wechat_oa"],
+    )
     async with opened(settings) as running:
         yield running
 

@@ -147,9 +147,9 @@ class ChannelsPage:
                 ui.label(row.hook).classes("card-title").mark("hook")
                 frame.icon("content_copy", self._words("channels.copy"), lambda: ui.clipboard.write(row.hook))
             now = self._clock()
-            for key, moment in (("last_in", row.last_in), ("last_out", row.last_out)):
+            for key, moment in (("channels.last_in", row.last_in), ("channels.last_out", row.last_out)):
                 when = frame.ago(self._words, moment, now) or self._words("channels.never")
-                ui.label(self._words(f"channels.{key}", when=when)).classes("quiet")
+                ui.label(self._words(key, when=when)).classes("quiet")
             with ui.element("div").classes("row gap"):
                 if row.testable:
                     frame.button(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC
@@ -27,7 +28,8 @@ from service.simulate.speakers.voice import CLOSE, OPEN, SILENCE, Speaker, id_of
 
 SPEECH_LIMIT = 8000
 ANSWER_LIMIT = 24_576
-_FILE = "echo-api-cert-demo.pem"
+_FILE = f"echo-api-cert-demo-{secrets.token_hex(4)}.pem"
+"""Another name in each process: a key made anew must not meet the certificate of the last one in a cache."""
 
 
 class AlexaPlatform(Speaker):

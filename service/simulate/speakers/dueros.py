@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,8 @@ from service.simulate.contract import Call, Options, Shown
 from service.simulate.speakers.authority import Signer
 from service.simulate.speakers.voice import CLOSE, OPEN, SILENCE, Speaker, id_of
 
-_FILE = "demo.cer.txt"
+_FILE = f"demo-{secrets.token_hex(4)}.cer.txt"
+"""Another name in each process: a key made anew must not meet the certificate of the last one in a cache."""
 
 
 class DuerosPlatform(Speaker):

@@ -112,6 +112,19 @@ def leave_queue(frame: Frame) -> Write:
     return write
 
 
+def leave_platform(frame: Frame) -> Write:
+    """The people of the channel's platform are done: the bot hears the customer again."""
+
+    def write(connection: sa.Connection) -> None:
+        if conversations.get(connection, frame.tenant, frame.id).held_by == conversations.PLATFORM:
+            conversations.change(
+                connection, frame.tenant, frame.id, frame.now,
+                holder="bot", held_by=None, handoff_reason=None, handoff_summary=None,
+            )  # fmt: skip
+
+    return write
+
+
 def _spoken(frame: Frame, reply: ReplyState, language: str) -> tuple[list[OutboundMessage], list[Write]]:
     """The reply on its way, and its line in the transcript under the same id. Silence is neither."""
     if not reply["text"]:

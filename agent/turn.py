@@ -138,6 +138,8 @@ class Turns:
 
     async def _while_held(self, frame: Frame, event: MessageReceived) -> Outcome:
         """A person holds the conversation, or it waits for one: the desk hears the message, the graph does not."""
+        if event.message.event == "end" and frame.conversation.held_by == conversations.PLATFORM:
+            return Outcome(writes=[outcome.leave_platform(frame)])
         heard = MessageForHuman(tenant=frame.tenant, conversation_id=frame.id, seq=event.seq)
         entry = outcome.entry(frame, "for-human", heard)
         if frame.conversation.holder == "human" or event.message.kind == "event":

@@ -7,7 +7,9 @@ its own (the web chat) gets the `Door`.
 What only some platforms need are promises of their own, which an adapter keeps by having the method: `Answering` (the
 reply stands in the answer to the webhook: voice), `Transferring` (a call can be put through to a person), `Pulling` (we
 fetch: mail, a queue with a cursor), `Reporting` (delivery and read receipts), `Remembering` (what a message changes for
-the channel itself), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work).
+the channel itself), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work),
+`Reopening` (a template after the window), `Companioned` (where to write what a voice cannot say), `HandingOver` (the
+platform has people of its own).
 """
 
 from __future__ import annotations
@@ -70,6 +72,14 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many messages in so many seconds, and as many at once."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What the channel can show; `degrade` fits everything else to it, aloud."""
 
@@ -84,6 +94,12 @@ class Capabilities:
     reply_window_seconds: int | None = None
     reply_quota: int | None = None
     """Messages we may send per customer action; None = no limit."""
+    rate: Rate | None = None
+    """Of all messages of one account."""
+    rate_per_customer: Rate | None = None
+    repeats: Literal["again", "ask"] = "again"
+    """What follows a send whose outcome nobody knows: sent again, with the same key, because the platform drops a repeat or
+    it harms little; or a person is asked, because it costs money or annoys."""
     synchronous_deadline_seconds: float | None = None
     sign_in: bool = False
     """The channel's own page signs customers in; elsewhere they get a link."""
@@ -99,6 +115,8 @@ class Part:
     text: str
     index: int
     count: int
+    links_went: str = ""
+    """On a channel that is `Companioned`: the name, for people, of the channel where the links of the reply were written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +291,69 @@ class Media:
 class Fetching(Protocol):
     async def fetch(self, attachment: Attachment) -> Media:
         """Raises `UpstreamUnavailable`, `UpstreamRefused` (gone, not ours), `InvalidInput` with code too_large."""
+        ...
+
+
+@runtime_checkable
+class Reopening(Protocol):
+    """A channel whose platform takes approved templates after the window."""
+
+    @property
+    def reopens(self) -> bool:
+        """Whether this account names a template."""
+        ...
+
+    async def reopen(self, part: Part, *, idempotency_key: str) -> str:
+        """In place of `send`, and promises the same."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """Where the same person can read: a number, on a channel that is `Reaching`, `name` or `name:account`."""
+
+    place: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A conversation that the customer need not have begun, as the channel's own messages name it."""
+
+    thread: str
+    recipient: str
+    reply_context: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Reaching(Protocol):
+    """A channel on which a phone number can be written to first (SMS)."""
+
+    def reach(self, phone: str) -> Reach:
+        """`phone` in E.164."""
+        ...
+
+
+@runtime_checkable
+class Companioned(Protocol):
+    """A channel that cannot show links (voice) and knows where to write them, or leaves that to what is proven of the
+    customer."""
+
+    def companion(self, conversation: Conversation) -> Companion | None: ...
+
+
+@runtime_checkable
+class HandingOver(Protocol):
+    """A platform with people of its own, whom a conversation can be given to. While they have it nothing of ours may be said
+    there; the event "end" gives it back."""
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether this account names anybody."""
+        ...
+
+    async def hand_over(self, conversation: Conversation) -> None:
+        """Raises `UpstreamUnavailable` and `UpstreamRefused` (nobody is there)."""
         ...
 
 

@@ -28,7 +28,7 @@ _MARKS = re.compile(r"^[\s\"'“”‘’(（\[【]+|[\s\"'“”‘’)）\]】
 def fit(message: OutboundMessage, capabilities: Capabilities) -> list[Part]:
     """At least one part, in the order to send. Every `text` is within the limit and, but for a reply that is shown
     natively altogether, not empty."""
-    reply, words = message.reply, _words_for(message.reply.language)
+    reply, words = message.reply, words_for(message.reply.language)
     body = reply.text if capabilities.markdown else plain(reply.text)
     shown = [one for one in reply.attachments if one.kind in capabilities.media]
     hidden = [one for one in reply.attachments if one.kind not in capabilities.media]
@@ -54,6 +54,16 @@ def fit(message: OutboundMessage, capabilities: Capabilities) -> list[Part]:
         attachments=tuple(shown),
     )
     return [*parts[:-1], replace(parts[-1], message=last)]
+
+
+def words_for(language: str) -> Mapping[str, str]:
+    """Fixed words of the channels in the language of a reply."""
+    words: Mapping[str, Mapping[str, str]] = _words()
+    return words["zh" if is_chinese(language) else "en"]
+
+
+def is_chinese(language: str) -> bool:
+    return language.startswith(_CHINESE)
 
 
 def choice_of(text: str, choices: Sequence[Choice]) -> Choice | None:
@@ -155,11 +165,6 @@ def _folded(text: str) -> str:
     while folded != previous:
         folded, previous = _MARKS.sub("", folded), folded
     return folded
-
-
-def _words_for(language: str) -> Mapping[str, str]:
-    words: Mapping[str, Mapping[str, str]] = _words()
-    return words["zh" if language.startswith(_CHINESE) else "en"]
 
 
 @cache

@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from channels import answers
 from channels.contract import BODY_LIMIT, Channel, Webhook
-from channels.delivery import Channels, find_channel
 from channels.intake import Intake
+from channels.places import Channels, find_channel
 from foundation import errors
 from foundation.clock import Clock
 from foundation.messages import TenantId

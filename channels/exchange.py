@@ -10,11 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from channels import degrade
-from channels.contract import Acknowledgement, Answering, Channel, Part, Transferring, Webhook
+from channels import text as texts
+from channels.contract import (
+    Acknowledgement,
+    Answering,
+    Channel,
+    Companioned,
+    Part,
+    Transferring,
+    Webhook,
+)
+from channels.elsewhere import Elsewhere
 from foundation import conversations
 from foundation.conversations import Message
 from foundation.live import Hub, Signal
@@ -29,9 +40,11 @@ OURS = ("bot", "agent")
 
 
 class Exchange:
-    def __init__(self, database: Database, hub: Hub) -> None:
+    def __init__(self, database: Database, hub: Hub, elsewhere: Elsewhere | None = None) -> None:
+        """Without `elsewhere`, links that a voice cannot say are named and written nowhere."""
         self._database = database
         self._hub = hub
+        self._elsewhere = elsewhere
 
     async def respond(
         self, channel: Channel, webhook: Webhook, *, tenant: TenantId, conversation_id: ConversationId,
@@ -52,11 +65,9 @@ class Exchange:
             ):
                 await _signal(signals, min(left, POLL_SECONDS))
                 lines, through = await self._ready(channel, tenant, conversation_id, repeat_of)
-        parts = [
-            part
-            for line in lines
-            for part in degrade.fit(_outbound(line, channel, tenant, conversation_id), channel.capabilities)
-        ]
+        parts: list[Part] = []
+        for line in lines:
+            parts += await self._fit(_outbound(line, channel, tenant, conversation_id), channel)
         answer = _answer(channel, webhook, parts, through=through, waiting=waits and not lines)
         await self._mark(tenant, conversation_id, lines)
         return answer
@@ -81,6 +92,14 @@ class Exchange:
             return [line for line in newest if line.role in OURS and line.state in unheard], through
 
         return await self._database.read(look)
+
+    async def _fit(self, message: OutboundMessage, channel: Channel) -> list[Part]:
+        parts = degrade.fit(message, channel.capabilities)
+        links = texts.find_links(message.reply.text)
+        if not links or self._elsewhere is None or not isinstance(channel, Companioned):
+            return parts
+        went = await self._elsewhere.write_links(message, links, channel)
+        return [replace(part, links_went=went) for part in parts]
 
     async def _mark(self, tenant: TenantId, conversation_id: ConversationId, lines: list[Message]) -> None:
         if not lines:

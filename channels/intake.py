@@ -27,6 +27,7 @@ from channels.contract import (
     Reporting,
     Webhook,
 )
+from channels.elsewhere import Elsewhere
 from channels.exchange import Exchange
 from foundation import conversations, errors
 from foundation.bus.contract import Bus, Entry
@@ -60,15 +61,16 @@ class Intake:
     can begin meanwhile. A hint: nothing may depend on it."""
 
     def __init__(
-        self, bus: Bus, database: Database, *, vault: Vault, clock: Clock, metrics: Metrics, hub: Hub
-    ) -> None:
+        self, bus: Bus, database: Database, *, vault: Vault, clock: Clock, metrics: Metrics, hub: Hub,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:  # fmt: skip
         self._bus = bus
         self._database = database
         self._vault = vault
         self._clock = clock
         self._metrics = metrics
         self._hub = hub
-        self._exchange = Exchange(database, hub)
+        self._exchange = Exchange(database, hub, elsewhere)
 
     async def receive(self, tenant: TenantId, channel: Channel, webhook: Webhook) -> Acknowledgement:
         """Durable when it returns. Raises `NotAuthentic`, `UnreadablePayload`, `Exhausted`; the platform repeats and

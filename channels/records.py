@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from channels.contract import Receipt
 from foundation import conversations
 from foundation.clock import to_milliseconds
-from foundation.messages import ConversationId, TenantId
+from foundation.messages import ConversationId, OutboundMessage, TenantId
 from foundation.storage.database import metadata
 
 delivery_part_table = sa.Table(
@@ -26,6 +26,7 @@ delivery_part_table = sa.Table(
     sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("provider_id", sa.Text, nullable=False),
     sa.Column("sent_at", sa.BigInteger, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False, server_default="sent"),
     sa.Index("delivery_part_quota", "tenant", "conversation_id", "sent_at"),
     sa.Index("delivery_part_provider", "provider_id"),
 )
@@ -34,13 +35,14 @@ delivery_part_table = sa.Table(
 def find_sent(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, message_id: str
 ) -> dict[int, str]:
-    """Part → the provider's id."""
+    """Part → the provider's id, of what is known to have gone out."""
     table = delivery_part_table.c
     rows = connection.execute(
         sa.select(table.part, table.provider_id).where(
             table.tenant == tenant,
             table.conversation_id == conversation_id,
             table.message_id == message_id,
+            table.outcome == "sent",
         )
     )
     return {row.part: row.provider_id for row in rows}
@@ -50,13 +52,31 @@ def remember_sent(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, message_id: str, *,
     part: int, provider_id: str, now: datetime,
 ) -> None:  # fmt: skip
-    """Repeatable."""
+    """Repeatable; also of a part whose outcome was unknown before."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    table = delivery_part_table.c
+    moment = to_milliseconds(now)
     connection.execute(
         insert(delivery_part_table)
         .values(
             tenant=tenant, conversation_id=conversation_id, message_id=message_id, part=part,
-            provider_id=provider_id, sent_at=to_milliseconds(now),
+            provider_id=provider_id, sent_at=moment,
+        )
+        .on_conflict_do_update(
+            index_elements=["tenant", "conversation_id", "message_id", "part"],
+            set_={"provider_id": provider_id, "sent_at": moment, "outcome": "sent"}, where=table.outcome == "unknown",
+        )
+    )  # fmt: skip
+
+
+def remember_unknown(connection: sa.Connection, message: OutboundMessage, part: int, now: datetime) -> None:
+    """The part may have gone out. It counts against a quota, and is sent again only by whoever may."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(
+        insert(delivery_part_table)
+        .values(
+            tenant=message.tenant, conversation_id=message.conversation_id, message_id=message.message_id, part=part,
+            provider_id="", sent_at=to_milliseconds(now), outcome="unknown",
         )
         .on_conflict_do_nothing()
     )  # fmt: skip
@@ -76,7 +96,7 @@ def count_sent_since(
     return int(connection.execute(query).scalar_one())
 
 
-_RANK = {"accepted": 0, "sending": 1, "sent": 2, "delivered": 3, "read": 4, "failed": 5}
+_RANK = {"accepted": 0, "sending": 1, "redirected": 2, "sent": 2, "delivered": 3, "read": 4, "failed": 5}
 
 
 def note_receipt(

@@ -37,6 +37,11 @@ def clean(text: str) -> tuple[str, bool]:
     return split(safe, TEXT_LIMIT, "characters")[0], True
 
 
+def find_links(text: str) -> list[str]:
+    """The addresses in a text, each once, without the punctuation that ends a sentence or encloses them."""
+    return list(dict.fromkeys(match[0].rstrip(".,;:!?)]") for match in _URL.finditer(text)))
+
+
 def mend_json(body: str | bytes) -> str | None:
     """The JSON with half surrogate pairs replaced (what remains of an emoji that a client cut); None where that is not
     what is wrong with it."""

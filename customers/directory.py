@@ -122,6 +122,22 @@ class Directory:
             language=conversation.language if conversation else "zh",
         )
 
+    def find_others(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
+    ) -> list[ConversationId]:
+        """Conversations on whose channel the platform vouches for a sender who is this same customer; empty unless this
+        conversation's own sender is vouched for, or has an account proven now. What one browser once proved leads nowhere:
+        somebody else may sit there."""
+        try:
+            person = self.person(connection, tenant, conversation_id)
+        except errors.NotFound:
+            return []
+        if person.proof == Proof.ANONYMOUS:
+            return []
+        return records.find_vouched_conversations(
+            connection, tenant, person.customer_id, besides=conversation_id, account_namespace=ACCOUNT
+        )
+
     async def find_person(self, tenant: TenantId, conversation_id: ConversationId) -> Person | None:
         """For pages, which have no connection of their own."""
         try:

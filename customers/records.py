@@ -157,6 +157,26 @@ def set_entrance(
     connection.execute(insert.on_conflict_do_nothing(index_elements=["tenant", "conversation_id"]))
 
 
+def find_vouched_conversations(
+    connection: sa.Connection, tenant: TenantId, customer_id: CustomerId, *, besides: ConversationId,
+    account_namespace: str,
+) -> list[ConversationId]:  # fmt: skip
+    """Whose entrance is a name that a channel vouches for, and that is shown as this customer."""
+    name, entrance = identity_table.c, entrance_table.c
+    query = (
+        sa.select(entrance.conversation_id)
+        .join(
+            identity_table, sa.and_(name.tenant == entrance.tenant, name.id == entrance.identity_id)
+        )
+        .where(
+            entrance.tenant == tenant, entrance.conversation_id != besides, name.customer_id == customer_id,
+            name.proven, name.namespace != account_namespace,
+        )
+        .order_by(entrance.conversation_id)
+    )  # fmt: skip
+    return [ConversationId(row) for row in connection.execute(query).scalars()]
+
+
 def find_entrance(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
 ) -> Identity | None:

@@ -22,7 +22,10 @@ from foundation.storage.database import Sealed, metadata
 
 Holder = Literal["bot", "queue", "human"]
 Status = Literal["open", "closed"]
-DeliveryState = Literal["accepted", "sending", "sent", "delivered", "read", "failed"]
+DeliveryState = Literal["accepted", "sending", "sent", "delivered", "read", "failed", "redirected"]
+"""Redirected: it could not go out here and was written to the customer on another channel, which `error` names."""
+PLATFORM = "platform"
+"""Holds a conversation that was given to people of the channel's platform; nobody of our staff is called so."""
 
 conversation_table = sa.Table(
     "conversation",
@@ -312,14 +315,15 @@ def change(
 def take_over(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, *, staff: str, now: datetime
 ) -> None:
-    """A person takes the conversation. Raises `Conflict` when another person already holds it."""
+    """A person takes the conversation, also back from people of the platform. Raises `Conflict` when another one of ours
+    holds it."""
     table = conversation_table.c
     taken = connection.execute(
         sa.update(conversation_table)
         .where(
             table.id == conversation_id,
             table.tenant == tenant,
-            sa.or_(table.holder != "human", table.held_by == staff),
+            sa.or_(table.holder != "human", table.held_by.in_([staff, PLATFORM])),
         )
         .values(
             holder="human", held_by=staff, waiting_since=None, status="open", updated_at=to_milliseconds(now)

@@ -12,7 +12,9 @@
     │  └─ Overloaded             our own queue is full; nothing was taken
     └─ UpstreamError             somebody else's system
        ├─ UpstreamUnavailable    temporary
+       │  └─ OutcomeUnknown      what was asked may have happened
        └─ UpstreamRefused        permanent
+          └─ WindowClosed        permanent here and now; another way to the same person may work
     ConfigurationError           the process must not start
     AskModelAgain                inside the agent only: the model can repair this
 
@@ -113,10 +115,23 @@ class UpstreamUnavailable(UpstreamError):
     default_code = "upstream_unavailable"
 
 
+class OutcomeUnknown(UpstreamUnavailable):
+    """The request left and no answer came: it may have been carried out. Whoever repeats it must bear that it happens twice."""
+
+    default_code = "outcome_unknown"
+
+
 class UpstreamRefused(UpstreamError):
     """Permanent: trying again cannot help."""
 
     default_code = "upstream_refused"
+
+
+class WindowClosed(UpstreamRefused):
+    """The platform lets us write to this customer no more until they write again, or beyond a quota: a template, or
+    another channel of theirs, may still reach them."""
+
+    default_code = "reply_window_closed"
 
 
 class ConfigurationError(Exception):

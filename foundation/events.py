@@ -67,6 +67,15 @@ class StaffReplied(Event):
     outbound: OutboundMessage
 
 
+class ReplyRedirected(Event):
+    """A reply that its own channel could not take was written into another conversation of the same person; lane: that
+    conversation; turned into an outgoing reply."""
+
+    name = "ReplyRedirected"
+    conversation_id: ConversationId
+    outbound: OutboundMessage
+
+
 class ConversationReturned(Event):
     """A person gave the conversation back to the bot; lane: the conversation; heard by the agent."""
 
@@ -119,6 +128,7 @@ EVENTS: dict[str, type[Event]] = {
         ApprovalRequested,
         ApprovalDecided,
         StaffReplied,
+        ReplyRedirected,
         ConversationReturned,
         IdentityProven,
         ArticlePublished,

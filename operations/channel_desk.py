@@ -18,7 +18,7 @@ from pydantic import BaseModel, SecretStr
 from channels import accounts
 from channels.accounts import Account
 from channels.contract import MAIN, Channel, ChannelSpec, Surroundings, Testing
-from channels.delivery import find_channel, place
+from channels.places import find_channel, place
 from channels.records import delivery_part_table
 from foundation import errors
 from foundation.clock import Clock, from_milliseconds, to_milliseconds

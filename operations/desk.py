@@ -8,6 +8,7 @@ overtake nor be overtaken.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from agent import records
 from foundation import conversations, errors
-from foundation.bus.contract import Bus, Entry, Outcome, Turn
+from foundation.bus.contract import Bus, Entry, Outcome, Turn, Write
 from foundation.clock import Clock, from_milliseconds, to_milliseconds
 from foundation.events import (
     ApprovalDecided,
@@ -25,6 +26,7 @@ from foundation.events import (
     HandoffRequested,
     MessageForHuman,
     ReplyFailed,
+    ReplyRedirected,
     StaffReplied,
 )
 from foundation.live import Hub, Signal
@@ -40,6 +42,8 @@ TEXT_LIMIT = 5_000
 """Characters of one reply by a person; the channel splits it where it must."""
 
 NOTE_LIMIT = 2_000
+SYSTEM = "system"
+"""Author of a note that says by its code why a reply failed; the console has the words."""
 REASON_LIMIT = 1_000
 
 
@@ -55,6 +59,9 @@ class Note:
 
 
 class Desk:
+    hand_over: Callable[[TenantId, ConversationId], Awaitable[bool]] | None = None
+    """Set by the wiring (`Delivery.hand_over`)."""
+
     def __init__(self, database: Database, bus: Bus, *, hub: Hub, clock: Clock, metrics: Metrics) -> None:
         self._database = database
         self._bus = bus
@@ -111,6 +118,30 @@ class Desk:
             )
             if said is None or said.text != text:
                 raise errors.Conflict("This key was used for another text.", code="key_reused")
+        self._tell(member.tenant, conversation_id, "changed")
+
+    async def resend(self, member: Member, conversation_id: ConversationId, message_id: str) -> None:
+        """Tries a reply that failed once more, in its old place; what of it went out already is not repeated. Raises
+        `Conflict` when it did not fail, or is on its way again."""
+        member.require("desk.reply")
+        dead = await self._bus.find_dead_reply(member.tenant, conversation_id, message_id)
+
+        def write(connection: sa.Connection) -> None:
+            found = conversations.find_message(connection, member.tenant, conversation_id, message_id)
+            if found is None:
+                raise errors.NotFound(
+                    "There is no such message in this conversation.", code="unknown_message"
+                )
+            if dead is None or found.state != "failed":
+                raise errors.Conflict(
+                    "This message has not failed, or is being sent again.", code="not_failed"
+                )
+            conversations.mark_state(connection, member.tenant, conversation_id, message_id, state="sending")
+            self._audit(connection, member, "desk.resent", conversation_id, {"message": message_id})
+
+        await self._database.write(write)
+        if dead is not None:
+            await self._bus.redrive(member.tenant, "reply", dead)
         self._tell(member.tenant, conversation_id, "changed")
 
     async def give_back(self, member: Member, conversation_id: ConversationId) -> None:
@@ -199,9 +230,11 @@ class Desk:
         )
 
     async def handoff_requested(self, event: HandoffRequested, _turn: Turn) -> Outcome:
+        """Where the channel's platform has people of its own, they get the conversation; otherwise it waits here."""
         self._metrics.handoffs.labels(event.reason).inc()
+        given = self.hand_over is not None and await self.hand_over(event.tenant, event.conversation_id)
         self._tell(event.tenant, event.conversation_id, "status")
-        return Outcome()
+        return Outcome(writes=[self._give_to_platform(event)] if given else [])
 
     async def message_for_human(self, event: MessageForHuman, _turn: Turn) -> Outcome:
         self._tell(event.tenant, event.conversation_id, "changed")
@@ -211,6 +244,10 @@ class Desk:
         self._tell(event.tenant, event.conversation_id, "status")
         return Outcome()
 
+    async def reply_redirected(self, event: ReplyRedirected, _turn: Turn) -> Outcome:
+        self._tell(event.tenant, event.conversation_id, "changed")
+        return Outcome(replies=[event.outbound])
+
     async def staff_replied(self, event: StaffReplied, _turn: Turn) -> Outcome:
         return Outcome(replies=[event.outbound])
 
@@ -219,8 +256,7 @@ class Desk:
         now, moment = self._clock(), self._now()
 
         def write(connection: sa.Connection) -> None:
-            text = f"⚠ {event.code}: {event.message_id}"
-            _add_note(connection, event.tenant, event.conversation_id, moment, "system", text)
+            _add_note(connection, event.tenant, event.conversation_id, moment, SYSTEM, event.code)
             conversation = conversations.find(connection, event.tenant, event.conversation_id)
             if conversation is not None and conversation.holder == "bot":
                 conversations.change(
@@ -230,6 +266,19 @@ class Desk:
 
         self._tell(event.tenant, event.conversation_id, "status")
         return Outcome(writes=[write])
+
+    def _give_to_platform(self, event: HandoffRequested) -> Write:
+        now = self._clock()
+
+        def write(connection: sa.Connection) -> None:
+            found = conversations.find(connection, event.tenant, event.conversation_id)
+            if found is not None and found.holder == "queue":
+                conversations.change(
+                    connection, event.tenant, event.conversation_id, now,
+                    holder="human", held_by=conversations.PLATFORM, waiting_since=None,
+                )  # fmt: skip
+
+        return write
 
     async def _release(
         self, member: Member, conversation_id: ConversationId, *, action: str, status: str

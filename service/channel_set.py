@@ -16,7 +16,7 @@ import structlog
 
 from channels import accounts
 from channels.contract import MAIN, Channel, ChannelSpec, Door, Pulling, Surroundings
-from channels.delivery import place
+from channels.places import place
 from foundation import errors
 from foundation import settings as configuration
 from foundation.errors import ConfigurationError

@@ -29,6 +29,7 @@ HEARD: Mapping[str, str] = {
     "MessageForHuman": "desk.message_for_human",
     "ApprovalRequested": "desk.approval_requested",
     "StaffReplied": "desk.staff_replied",
+    "ReplyRedirected": "desk.reply_redirected",
     "ReplyFailed": "desk.reply_failed",
     "ArticlePublished": "ingestion.handle",
     "ArticleIndexed": "ingestion.handle_indexed",

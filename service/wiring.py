@@ -32,8 +32,10 @@ from agent.writing import Writing
 from channels import endpoints
 from channels import registry as channel_registry
 from channels.contract import Surroundings
-from channels.delivery import Delivery, find_channel
+from channels.delivery import Delivery
+from channels.elsewhere import Elsewhere
 from channels.intake import Intake
+from channels.places import find_channel
 from customers.directory import Directory
 from foundation import conversations
 from foundation.bus.contract import Bus, Outgoing
@@ -287,18 +289,22 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     index = replaced.get("index") or ChromaIndex(settings.chroma_url or settings.data_dir / "chroma")
     articles = Articles(database, bus, clock)
     knowledge = KnowledgeBase(database, index, embedder, clock)
-    intake = Intake(bus, database, vault=vault, clock=clock, metrics=metrics, hub=hub)
     directory = Directory(database, vault, clock)
-    intake.record_proof = directory.prove
     channels = _channels(settings, database=database, vault=vault, hub=hub, clock=clock)
+    titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
+    elsewhere = Elsewhere(
+        channels, bus, database, vault=vault, clock=clock, find_others=directory.find_others, titles=titles
+    )
+    intake = Intake(bus, database, vault=vault, clock=clock, metrics=metrics, hub=hub, elsewhere=elsewhere)
+    intake.record_proof = directory.prove
     staff = Staff(database, clock)
     desk = Desk(database, bus, hub=hub, clock=clock, metrics=metrics)
     orders = replaced.get("orders") or _orders(settings)
-    titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     reading = DeskReading(
         database, directory, desk=desk, staff=staff, orders=orders, titles=titles, clock=clock
     )  # fmt: skip
-    delivery = Delivery(channels, database, hub=hub, clock=clock, metrics=metrics)
+    delivery = Delivery(channels, database, hub=hub, clock=clock, metrics=metrics, elsewhere=elsewhere)
+    desk.hand_over = delivery.hand_over
     return System(
         settings=settings, clock=clock, vault=vault, hub=hub, metrics=metrics, database=database, bus=bus,
         embedder=embedder, index=index, model=replaced.get("model") or _model(settings, clock, metrics),

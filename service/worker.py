@@ -48,7 +48,10 @@ class Pace:
     turn_seconds: float = 120.0
 
     def pause_seconds(self, attempt: int, error: BaseException) -> float:
-        """Exponential with full jitter, and never before the moment the other side named."""
+        """Exponential with full jitter, and never before the moment the other side named. Our own pacing is no trouble: it
+        names the very moment."""
+        if isinstance(error, errors.Overloaded) and error.retry_after_seconds is not None:
+            return error.retry_after_seconds
         ceiling = min(self.backoff_cap_seconds, self.backoff_seconds * 2 ** min(attempt, 30))
         named = error.retry_after_seconds if isinstance(error, errors.ServiceError) else None
         return max(random.uniform(0, ceiling), named or 0.0)  # noqa: S311  # spreads retries; no secret
@@ -224,7 +227,8 @@ class Worker:
 
     async def _refused(self, outgoing: Outgoing, error: Exception) -> str:
         attempts = self._pace.reply_attempts if errors.is_temporary(error) else self._pace.attempts
-        final = outgoing.attempt >= attempts or _is_permanent(error)
+        used_up = outgoing.attempt >= attempts and not isinstance(error, errors.Overloaded)
+        final = used_up or _is_permanent(error)
         _report("a reply was not sent", error, attempt=outgoing.attempt, final=final)
         try:
             if final:

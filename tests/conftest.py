@@ -21,12 +21,19 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage import database as databases
+
+# A busy machine is no finding: how long an example takes is nobody's promise here.
+hypothesis.settings.register_profile(
+    "huiliu", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("huiliu")
 
 ROOT = Path(__file__).parent.parent
 POSTGRES = os.environ.get("HUILIU_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
@@ -41,6 +48,7 @@ TABLES = (
     "channels.records",
     "channels.registry",
     "channels.accounts",
+    "channels.rates",
     "channels.platforms.shelf",
 )
 

@@ -1,8 +1,8 @@
 """Calls to a platform's API: a request in, its answer or an error of our tree out. Adapters' connections stand on it.
 
 Only what every platform does alike: time limits, statuses, Retry-After, a line in the log when a platform goes away and
-one when it is back. What a platform says in the body of a 200 is its adapter's to read. A time-out after the request
-left means "unknown"; it is reported as temporary, so that a reply may in rare cases arrive twice but is never lost.
+one when it is back. What a platform says in the body of a 200 is its adapter's to read. A connection that ends after the
+request left means "unknown" and is told apart from one that never came about: `delivery` knows which channels may repeat.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Api:
 
     async def call(self, method: str, path: str, **request: Any) -> httpx.Response:
         """`request` as httpx takes it (json, content, data, params, headers, auth, files); a `path` with a host of its own
-        goes there. Raises `Exhausted` (429), `UpstreamUnavailable` (5xx, 408, no answer), `UpstreamRefused` (4xx)."""
+        goes there. Raises `Exhausted` (429), `UpstreamUnavailable` (5xx, 408, not reached), `OutcomeUnknown` (no answer to
+        something else than a GET), `UpstreamRefused` (4xx)."""
         try:
             response = await self._send(self._client.build_request(method, path, **_built(request)), request)
             self.raise_for_status(response)
@@ -103,10 +104,21 @@ class Api:
                 return await self._read(response)
             finally:
                 await response.aclose()
-        except httpx.TimeoutException as error:
-            raise self.unavailable("timeout", f"{self.title} did not answer in time.") from error
+        except _NOT_SENT as error:
+            raise self.unavailable("unreachable", f"{self.title} cannot be reached.") from error
+        except httpx.TransportError as error:
+            raise self._no_answer(request, isinstance(error, httpx.TimeoutException)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self.unavailable("unreachable", f"{self.title} cannot be reached.") from error
+
+    def _no_answer(self, request: httpx.Request, timed_out: bool) -> errors.UpstreamUnavailable:
+        code, sentence = (
+            ("timeout", f"{self.title} did not answer in time.")
+            if timed_out
+            else ("cut_off", f"{self.title} ended the connection without an answer.")
+        )
+        kind = errors.UpstreamUnavailable if request.method == "GET" else errors.OutcomeUnknown
+        return kind(sentence, code=f"{self.name}_{code}")
 
     async def _read(self, response: httpx.Response) -> httpx.Response:
         """The whole answer, as long as it stays below the limit."""
@@ -123,6 +135,14 @@ class Api:
         )
 
 
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.ProxyError,
+)
+"""What happens before a byte of the request leaves."""
 _ENCODING = ("content-encoding", "content-length", "transfer-encoding")
 """Describe the bytes on the wire, not the ones that were read."""
 

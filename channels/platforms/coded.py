@@ -41,6 +41,11 @@ def refusal(code: str, sentence: str) -> Meaning:
     return Meaning(errors.UpstreamRefused, code, sentence)
 
 
+def closed(code: str, sentence: str) -> Meaning:
+    """Of a window or a quota: another way to the same customer may work."""
+    return Meaning(errors.WindowClosed, code, sentence)
+
+
 class CodedApi(Api):
     """`code_of` finds the platform's code in an answer, "" where all is well. Codes that are not in the table are
     permanent: repeating an unknown refusal only burns a quota."""

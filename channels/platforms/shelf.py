@@ -81,12 +81,13 @@ class Shelf:
     async def _shared(self, name: str, fetch: Fetch, refused: str) -> Token:
         """From the shelf, or fetched by whoever gets the claim."""
         while True:
-            row = await self._database.read(lambda connection: self._find(connection, name))
-            if row is not None:
-                token = Token(row.value, from_milliseconds(row.expires_at))
-                if self._is_good(token, refused):
-                    return token
-            if await self._database.write(lambda connection: self._claim(connection, name)):
+            token = await self._database.read(lambda connection: self._kept(connection, name, refused))
+            if token is not None:
+                return token
+            claimed = await self._database.write(lambda connection: self._claim(connection, name, refused))
+            if isinstance(claimed, Token):
+                return claimed
+            if claimed:
                 return await self._renew(name, fetch)
             await asyncio.sleep(POLL_SECONDS)
 
@@ -112,7 +113,15 @@ class Shelf:
     def _find(self, connection: sa.Connection, name: str) -> sa.Row[tuple[object, ...]] | None:
         return connection.execute(sa.select(shelf_table).where(self._where(name))).one_or_none()
 
-    def _claim(self, connection: sa.Connection, name: str) -> bool:
+    def _kept(self, connection: sa.Connection, name: str, refused: str) -> Token | None:
+        row = self._find(connection, name)
+        token = None if row is None else Token(str(row.value), from_milliseconds(row.expires_at))
+        return token if token is not None and self._is_good(token, refused) else None
+
+    def _claim(self, connection: sa.Connection, name: str, refused: str) -> Token | bool:
+        """Whether it is ours to renew; the token itself, when somebody has renewed it since we looked."""
+        if (kept := self._kept(connection, name, refused)) is not None:
+            return kept
         now = self._clock()
         until = to_milliseconds(now + timedelta(seconds=CLAIM_SECONDS))
         if self._find(connection, name) is None:

@@ -178,6 +178,10 @@ class Bus(Protocol):
 
     async def dead(self, tenant: TenantId, *, after: int = 0, limit: int = 50) -> list[Dead]: ...
 
+    async def find_dead_reply(self, tenant: TenantId, lane: str, message_id: str) -> int | None:
+        """The id to `redrive` this message's reply by; None when it is not dead."""
+        ...
+
     async def redrive(self, tenant: TenantId, kind: Literal["entry", "reply"], dead_id: int) -> None:
         """An entry is appended as a new turn at the end of its lane; a reply becomes open again, in its old place.
         Raises `NotFound` when it is not dead, or is another tenant's."""

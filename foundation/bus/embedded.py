@@ -145,6 +145,11 @@ class EmbeddedBus:
             lambda connection: upkeep.find_dead(connection, tenant, after, limit)
         )
 
+    async def find_dead_reply(self, tenant: TenantId, lane: str, message_id: str) -> int | None:
+        return await self._database.read(
+            lambda connection: upkeep.find_dead_reply(connection, tenant, lane, message_id)
+        )
+
     async def redrive(self, tenant: TenantId, kind: upkeep.Kind, dead_id: int) -> None:
         await self._whole(self._redrive(tenant, kind, dead_id))
 

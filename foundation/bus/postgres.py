@@ -159,6 +159,11 @@ class PostgresBus:
             lambda connection: upkeep.find_dead(connection, tenant, after, limit)
         )
 
+    async def find_dead_reply(self, tenant: TenantId, lane: str, message_id: str) -> int | None:
+        return await self._database.read(
+            lambda connection: upkeep.find_dead_reply(connection, tenant, lane, message_id)
+        )
+
     async def redrive(self, tenant: TenantId, kind: upkeep.Kind, dead_id: int) -> None:
         redrive = upkeep.redrive_entry if kind == "entry" else upkeep.redrive_reply
         await self._write(lambda connection: redrive(connection, tenant, dead_id, _NOW))

@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from foundation import errors
 from foundation.bus.contract import Dead, Depth
 from foundation.bus.records import DEAD, DONE, OPEN, inbox_table, lane_table, outbox_table
 from foundation.clock import from_milliseconds, to_milliseconds
-from foundation.messages import TenantId
+from foundation.messages import OutboundMessage, TenantId
 from foundation.storage.database import Database
 
 PURGE_CHUNK = 2_000
@@ -37,6 +38,23 @@ def find_dead(connection: sa.Connection, tenant: TenantId, after: int, limit: in
     found = _dead_of(connection, "entry", tenant, after, limit=limit)
     found += _dead_of(connection, "reply", tenant, after, limit=limit)
     return sorted(found, key=lambda dead: dead.id)[:limit]
+
+
+def find_dead_reply(connection: sa.Connection, tenant: TenantId, lane: str, message_id: str) -> int | None:
+    """The newest, where a message was buried more than once."""
+    rows = connection.execute(
+        sa.select(_outbox.id, _outbox.payload)
+        .where(_outbox.tenant == tenant, _outbox.lane == lane, _outbox.state == DEAD)
+        .order_by(_outbox.id.desc())
+    )
+    for row in rows:
+        try:
+            message = OutboundMessage.model_validate_json(row.payload)
+        except ValidationError:
+            continue  # of another version of ours
+        if message.message_id == message_id:
+            return int(row.id) * 2 + 1
+    return None
 
 
 def redrive_entry(

@@ -17,7 +17,7 @@ from customers.directory import Proof
 from foundation.messages import ConversationId
 from operations.console import frame
 from operations.console.reading import Orders, View, caller
-from operations.desk import Desk, Note
+from operations.desk import SYSTEM, Desk, Note
 
 TURNS_SHOWN = 8
 _ORDER_TONES = {"delivered": "good", "completed": "good", "exception": "bad", "lost": "bad"}
@@ -154,8 +154,10 @@ class SidePanel:
             ui.label(self._words("desk.notes_empty")).classes("quiet")
         for note in notes:
             with ui.element("div").classes("card note"):
-                ui.label(note.text).classes("pre").props("dir=auto")
-                ui.label(f"{note.author} · {note.moment.astimezone():%m-%d %H:%M}").classes("quiet small")
+                said = self._words.failure(note.text) if note.author == SYSTEM else note.text
+                ui.label(said).classes("pre").props("dir=auto")
+                author = self._words("role.system") if note.author == SYSTEM else note.author
+                ui.label(f"{author} · {note.moment.astimezone():%m-%d %H:%M}").classes("quiet small")
 
     def _draw_note_box(self, conversation_id: ConversationId) -> None:
         if not self._visit.member.may("desk.reply"):

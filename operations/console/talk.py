@@ -7,6 +7,7 @@ the same words sent again after a failure carry the same key and are said once.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from nicegui import ui
 
@@ -161,7 +162,8 @@ class Talk:
         if status == "closed":
             frame.badge(words("desk.is_closed"))
         elif holder == "human":
-            frame.badge(words("desk.me") if is_mine else words("desk.held_by", name=holder_name), "good")
+            held = words("desk.held_by", name=holder_name or words("desk.platform_people"))
+            frame.badge(words("desk.me") if is_mine else held, "good")
         else:
             frame.badge(
                 words("desk.in_queue" if holder == "queue" else "desk.with_bot"),
@@ -192,10 +194,30 @@ class Talk:
                 ui.label(message.author or words(f"role.{message.role}"))
                 ui.label(f"{message.sent_at.astimezone():%H:%M}")
                 if message.role in ("bot", "agent"):
-                    tone = "failed" if message.state == "failed" else ""
-                    ui.label(words(f"state.{message.state}")).classes(tone)
+                    self._draw_state(message)
                 for citation in message.citations:
                     frame.badge(f"{citation.title} v{citation.version}", "accent")
+
+    def _draw_state(self, message: Message) -> None:
+        """What failed says why, and can be sent again; what went another way says which."""
+        words = self._words
+        if message.state == "redirected":
+            ui.label(words("state.redirected", channel=message.error or "")).mark("redirected")
+            return
+        shown = ui.label(words(f"state.{message.state}"))
+        if message.state != "failed":
+            return
+        shown.classes("failed").tooltip(words.failure(message.error))
+        ui.label(words.failure(message.error)).classes("failed")
+        if self._visit.member.may("desk.reply"):
+            again = partial(self.resend, message.id)
+            frame.button(self._visit, words("desk.resend"), "refresh", again).mark(f"resend-{message.seq}")
+
+    async def resend(self, message_id: str) -> None:
+        if self._chosen:
+            await self._desk.resend(self._visit.member, self._chosen, message_id)
+            self._say("desk.resent")
+            await self._on_changed()
 
     def _scroll_down(self, *, always: bool) -> None:
         """A reader who has scrolled up to read is left there."""

@@ -30,6 +30,15 @@ class Words:
     def reason(self, code: str | None) -> str:
         return self._named("reason", code)
 
+    def failure(self, code: str | None) -> str:
+        """Why a reply did not arrive; channels' own codes begin with their name, which the word for it does not need."""
+        rest = code or ""
+        while rest:
+            if f"failure.{rest}" in self._texts:
+                return self(f"failure.{rest}")
+            rest = rest.partition("_")[2]
+        return self("failure.other", code=code or "")
+
     def emotion(self, code: str) -> str:
         return self._named("emotion", code)
 

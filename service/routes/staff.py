@@ -55,6 +55,7 @@ class StaffRoutes:
             self._route("GET", one, "desk.read", self._conversation),
             self._route("POST", f"{one}/take", "desk.reply", self._take),
             self._route("POST", f"{one}/reply", "desk.reply", self._reply),
+            self._route("POST", f"{one}/messages/{{message_id}}/resend", "desk.reply", self._resend),
             self._route("POST", f"{one}/give-back", "desk.reply", self._give_back),
             self._route("POST", f"{one}/close", "desk.reply", self._close),
             self._route("POST", f"{one}/note", "desk.reply", self._note),
@@ -111,7 +112,7 @@ class StaffRoutes:
             "messages": [
                 {
                     "seq": message.seq, "role": message.role, "author": message.author, "text": message.text,
-                    "kind": message.kind, "state": message.state, "at": to_milliseconds(message.sent_at),
+                    "id": message.id, "kind": message.kind, "state": message.state, "error": message.error, "at": to_milliseconds(message.sent_at),
                 }
                 for message in view.messages
             ],
@@ -129,6 +130,10 @@ class StaffRoutes:
     async def _reply(self, request: Request, member: Member) -> Any:
         form = await read_form(request, staff_forms.Say)
         await self._system.desk.reply(member, _id(request), form.text, key=form.key)
+        return {"accepted": True}
+
+    async def _resend(self, request: Request, member: Member) -> Any:
+        await self._system.desk.resend(member, _id(request), request.path_params["message_id"])
         return {"accepted": True}
 
     async def _give_back(self, request: Request, member: Member) -> Any:

@@ -209,6 +209,21 @@ async def test_a_person_keeps_the_conversation_when_the_bots_turn_ends_later(wor
     assert (conversation.holder, conversation.held_by) == ("human", "mei")
 
 
+async def test_the_bot_goes_on_when_the_platforms_people_are_done(world: World) -> None:
+    await world.say("转人工")
+    c1 = ConversationId("c1")
+    await world.database.write(
+        lambda connection: conversations.change(
+            connection, TENANT, c1, world.clock(), holder="human", held_by=conversations.PLATFORM
+        )
+    )
+    assert await world.say("在吗") == ""
+    assert await world.say("", kind="event", event="end") == ""
+    conversation = await world.conversation()
+    assert (conversation.holder, conversation.held_by) == ("bot", None)
+    assert "运费" in await world.say("运费多少")
+
+
 async def test_no_checkpoint_is_left_when_a_turn_is_done(world: World) -> None:
     await world.say("运费多少")
     await world.say("SQ2026010002 的台灯坏了,我要退货", account="demo1")

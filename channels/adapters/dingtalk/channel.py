@@ -141,7 +141,7 @@ class DingtalkChannel:
     async def _by_token(self, part: Part, context: Mapping[str, str]) -> str:
         """Without cards: buttons become numbers."""
         if context.get("outsider") and not context.get("group"):
-            raise errors.UpstreamRefused(
+            raise errors.WindowClosed(
                 "DingTalk lets the robot write to people outside the company only while their session lives.",
                 code="dingtalk_window_closed",
             )

@@ -95,7 +95,7 @@ class DouyinChannel:
         if not part.text.strip():
             raise errors.UnsupportedContent("Douyin does not take an empty text.", code="douyin_empty")
         if not context.get("msg_id"):
-            raise errors.UpstreamRefused(
+            raise errors.WindowClosed(
                 "Douyin lets us write only in answer to a customer's message.", code="douyin_window_closed"
             )
         return await self._connection.send(codec.render_send(part.message.recipient, part.text, context))

@@ -15,7 +15,7 @@ import httpx
 
 from channels.adapters.douyin.settings import NAME, DouyinSettings
 from channels.contract import Media
-from channels.platforms.coded import CREDENTIALS, CodedApi, Meaning, refusal, with_token
+from channels.platforms.coded import CREDENTIALS, CodedApi, Meaning, closed, refusal, with_token
 from channels.platforms.payloads import at, words
 from channels.platforms.shelf import Shelf
 from foundation import errors
@@ -26,7 +26,7 @@ EXTEND_AFTER_MILLISECONDS = 20 * 86_400_000
 
 _TOKEN = refusal(CREDENTIALS, "Douyin does not take the access token.")
 _AUTHORISE = refusal("authorisation_over", "The authorisation of the Douyin account is over; scan it again.")
-_WINDOW = refusal("window_closed", "Douyin lets us write again after the customer's next message.")
+_WINDOW = closed("window_closed", "Douyin lets us write again after the customer's next message.")
 MEANINGS: Mapping[str, Meaning] = {
     "2190002": _TOKEN,
     "2190008": _TOKEN,
@@ -37,7 +37,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "2190015": refusal("other_account", "The access token belongs to another Douyin account."),
     "2190001": Meaning(errors.Exhausted, "daily_quota", "The quota of Douyin calls is used up.", 3600),
     "28003018": Meaning(errors.Exhausted, "too_frequent", "Douyin asks us to call less often.", 60),
-    "28003070": refusal("quota_used_up", "All replies to the customer's last message are used up."),
+    "28003070": closed("quota_used_up", "All replies to the customer's last message are used up."),
     "28003080": _WINDOW,
     "28003081": _WINDOW,
     "28003082": refusal("unknown_recipient", "The customer does not belong to this conversation."),

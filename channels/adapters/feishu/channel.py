@@ -27,6 +27,7 @@ from channels.contract import (
     Door,
     Media,
     Part,
+    Rate,
     Receipt,
     Surroundings,
     Webhook,
@@ -40,7 +41,13 @@ from foundation.messages import Attachment, InboundMessage
 log = structlog.get_logger(__name__)
 
 CAPABILITIES = Capabilities(
-    text_limit=20_000, text_unit="bytes", buttons=10, citations="text", acknowledge_unreadable=True
+    text_limit=20_000,
+    text_unit="bytes",
+    buttons=10,
+    citations="text",
+    rate=Rate(50, 1),
+    rate_per_customer=Rate(5, 1),
+    acknowledge_unreadable=True,
 )
 """A text's request may have 150 KB, a card's 30 KB, in JSON within JSON: 20 KB of text fit both. What we cannot read is
 kept and acknowledged, because Feishu would repeat it for seven hours."""

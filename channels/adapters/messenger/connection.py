@@ -10,12 +10,10 @@ import httpx
 from channels.adapters.messenger.codec import NAME, TITLE
 from channels.adapters.messenger.settings import MessengerSettings
 from channels.contract import Media
-from channels.families.meta.graph import GraphApi, Meaning, busy, hosts_of, passing, permanent
+from channels.families.meta.graph import GraphApi, Meaning, busy, closed, hosts_of, passing, permanent
 from channels.platforms import payloads
 
-_WINDOW_CLOSED = permanent(
-    "window_closed", "Messenger lets us write again after the customer's next message."
-)
+_WINDOW_CLOSED = closed("window_closed", "Messenger lets us write again after the customer's next message.")
 _UNREACHABLE = permanent("unreachable", "The customer does not take messages from the page any more.")
 
 MEANINGS: Mapping[int | tuple[int, int], Meaning] = {

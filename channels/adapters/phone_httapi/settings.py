@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr, model_validator
 
-from channels.families.speech.telephone import PhoneSettings
+from channels.families.speech.phone_settings import PhoneSettings
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 

@@ -24,6 +24,7 @@ from channels.contract import (
     Door,
     Media,
     Part,
+    Rate,
     Surroundings,
     Webhook,
 )
@@ -35,7 +36,9 @@ from foundation.messages import Attachment, InboundMessage
 
 log = structlog.get_logger(__name__)
 
-CAPABILITIES = Capabilities(text_limit=3000, buttons=25, citations="text", acknowledge_unreadable=True)
+CAPABILITIES = Capabilities(
+    text_limit=3000, buttons=25, citations="text", rate_per_customer=Rate(10, 10), acknowledge_unreadable=True
+)
 """A section holds 3,000 characters and stands beside buttons; a bare text could hold 4,000. 25 elements in an actions
 block. What we cannot read is acknowledged: Slack switches a subscription off when too few calls succeed."""
 

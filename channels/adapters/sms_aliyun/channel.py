@@ -22,6 +22,7 @@ from channels.contract import (
     ChannelSpec,
     Door,
     Part,
+    Reach,
     Receipt,
     Surroundings,
     Webhook,
@@ -50,7 +51,9 @@ class SmsAliyunChannel:
         self._connection = connection
         self._opt_outs = sms.OptOuts(NAME, surroundings)
         self._paths = secrets_of(settings.path_secret, settings.previous_path_secret)
-        self.capabilities = Capabilities(text_limit=settings.variable_limit, acknowledge_unreadable=True)
+        self.capabilities = Capabilities(
+            text_limit=settings.variable_limit, repeats="ask", acknowledge_unreadable=True
+        )
 
     async def open(self) -> None:
         """Nothing to prepare."""
@@ -102,6 +105,11 @@ class SmsAliyunChannel:
         answer = await self._connection.template(self._settings.template_code)
         state = _TEMPLATE_STATES.get(answer.get("TemplateStatus", -1), "is known")
         return f"Aliyun takes the key; the template {state}."
+
+    def reach(self, phone: str) -> Reach:
+        """Numbers of the mainland stand without their country's code here, as in what Aliyun reports."""
+        number = phone.removeprefix("+86").removeprefix("+")
+        return Reach(f"{self._settings.extend_code}|{number}", number)
 
     async def show_typing(self, conversation: Conversation) -> None:
         """SMS has none."""

@@ -22,6 +22,7 @@ from channels.contract import (
     ChannelSpec,
     Door,
     Part,
+    Reach,
     Receipt,
     Surroundings,
     Webhook,
@@ -54,7 +55,10 @@ class SmsGenericChannel:
         own = secrets_of(settings.outbound_secret, settings.previous_outbound_secret)
         self._outbound = own or self._accepted
         self.capabilities = Capabilities(
-            text_limit=settings.text_limit - NUMBER_ROOM, text_unit="utf16", acknowledge_unreadable=True
+            text_limit=settings.text_limit - NUMBER_ROOM,
+            text_unit="utf16",
+            repeats="ask",
+            acknowledge_unreadable=True,
         )
 
     async def open(self) -> None:
@@ -103,6 +107,11 @@ class SmsGenericChannel:
             if is_opt_out(error):
                 await self._opt_outs.add(message.recipient)
             raise
+
+    def reach(self, phone: str) -> Reach:
+        """From the account's own number; the customer's answer comes into the same conversation."""
+        ours = self._settings.from_number
+        return Reach(f"{ours}|{phone}", phone, {"from": ours} if ours else {})
 
     async def show_typing(self, conversation: Conversation) -> None:
         """SMS has none."""

@@ -22,6 +22,7 @@ from channels.contract import (
     ChannelSpec,
     Door,
     Part,
+    Reach,
     Receipt,
     Surroundings,
     Webhook,
@@ -50,7 +51,9 @@ class SmsTencentChannel:
         self._connection = connection
         self._opt_outs = sms.OptOuts(NAME, surroundings)
         self._paths = secrets_of(settings.path_secret, settings.previous_path_secret)
-        self.capabilities = Capabilities(text_limit=settings.variable_limit, acknowledge_unreadable=True)
+        self.capabilities = Capabilities(
+            text_limit=settings.variable_limit, repeats="ask", acknowledge_unreadable=True
+        )
 
     async def open(self) -> None:
         """Nothing to prepare."""
@@ -106,6 +109,11 @@ class SmsTencentChannel:
         answer = await self._connection.template(self._settings.template_id)
         state = _TEMPLATE_STATES.get(answer.get("StatusCode", 99), "is not known there")
         return f"Tencent takes the key; the template {state}."
+
+    def reach(self, phone: str) -> Reach:
+        """With the account's own extension; the customer's answer comes into the same conversation."""
+        extend = self._settings.extend_code
+        return Reach(f"{extend}|{phone}", phone, {"extend": extend} if extend else {})
 
     async def show_typing(self, conversation: Conversation) -> None:
         """SMS has none."""

@@ -24,6 +24,7 @@ from channels.contract import (
     Door,
     Media,
     Part,
+    Reach,
     Receipt,
     Surroundings,
     Webhook,
@@ -61,6 +62,7 @@ class SmsTwilioChannel:
             text_limit=TEXT_LIMIT - NUMBER_ROOM,
             text_unit="utf16",
             media=frozenset({"image"}) if settings.mms else frozenset(),
+            repeats="ask",
             acknowledge_unreadable=True,
         )
 
@@ -121,6 +123,11 @@ class SmsTwilioChannel:
 
     async def test(self) -> str:
         return f"Twilio knows the account {await self._connection.account_name()}."
+
+    def reach(self, phone: str) -> Reach:
+        """From the account's own number; the customer's answer comes into the same conversation."""
+        ours = self._settings.from_number
+        return Reach(f"{ours}|{phone}", phone, {"from": ours} if ours else {})
 
     async def show_typing(self, conversation: Conversation) -> None:
         """SMS has none."""

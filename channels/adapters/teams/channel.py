@@ -27,6 +27,7 @@ from channels.contract import (
     Door,
     Media,
     Part,
+    Rate,
     Surroundings,
     Webhook,
 )
@@ -42,6 +43,8 @@ CAPABILITIES = Capabilities(
     text_unit="utf16",
     buttons=6,
     typing=True,
+    rate=Rate(50, 1),
+    rate_per_customer=Rate(7, 1),
     citations="text",
     acknowledge_unreadable=True,
 )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from channels import degrade
-from channels.contract import Capabilities, Part
+from channels.contract import Capabilities, Part, Rate
 from channels.text import size
 from foundation.messages import Attachment, Choice, ContentKind
 
@@ -32,6 +32,8 @@ CAPABILITIES = Capabilities(
     text_unit="utf16",
     buttons=BUTTONS,
     typing=True,
+    rate=Rate(30, 1),
+    rate_per_customer=Rate(20, 20),
     media=frozenset({*MEDIA, "location"}),
     citations="text",
     acknowledge_unreadable=True,

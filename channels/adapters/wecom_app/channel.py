@@ -23,6 +23,7 @@ from channels.contract import (
     Door,
     Media,
     Part,
+    Rate,
     Surroundings,
     Webhook,
 )
@@ -32,7 +33,13 @@ from foundation.messages import Attachment, InboundMessage
 
 log = structlog.get_logger(__name__)
 
-CAPABILITIES = Capabilities(text_limit=2048, text_unit="bytes", citations="text", acknowledge_unreadable=True)
+CAPABILITIES = Capabilities(
+    text_limit=2048,
+    text_unit="bytes",
+    citations="text",
+    rate_per_customer=Rate(30, 60),
+    acknowledge_unreadable=True,
+)
 """Members are the corporation's own: no window and no quota for each message, only rates."""
 
 

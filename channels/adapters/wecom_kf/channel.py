@@ -123,17 +123,17 @@ class WecomKfChannel:
     async def show_typing(self, conversation: Conversation) -> None:
         """The platform has no such sign."""
 
-    async def hand_over(self, customer: str, *, open_kfid: str = "") -> str:
-        """To people inside WeCom, as the settings say. Returns the code for one sentence about it. Raises `InvalidInput`
-        where the settings name nobody, and the errors of a call."""
-        if self._settings.handover == "none":
-            raise errors.InvalidInput(
-                "No hand-over is set up; choose the queue or a servicer.", code=f"{NAME}_no_handover"
-            )
-        account = self._account({"open_kfid": open_kfid} if open_kfid else {})
+    @property
+    def hands_over(self) -> bool:
+        return self._settings.handover != "none"
+
+    async def hand_over(self, conversation: Conversation) -> None:
+        """To people inside WeCom, as the settings say: into their queue, or to one servicer."""
+        account, customer = self._account(conversation.reply_context), conversation.recipient
         if self._settings.handover == "queue":
-            return await self._connection.move(account, customer, _QUEUE)
-        return await self._connection.move(account, customer, _SERVICER, self._settings.servicer_userid)
+            await self._connection.move(account, customer, _QUEUE)
+        else:
+            await self._connection.move(account, customer, _SERVICER, self._settings.servicer_userid)
 
     async def fetch(self, attachment: Attachment) -> Media:
         if not attachment.media_id:

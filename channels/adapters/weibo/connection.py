@@ -9,7 +9,7 @@ import httpx
 
 from channels.adapters.weibo.settings import NAME, WeiboSettings
 from channels.contract import Media
-from channels.platforms.coded import CREDENTIALS, CodedApi, Meaning, refusal
+from channels.platforms.coded import CREDENTIALS, CodedApi, Meaning, closed, refusal
 from channels.platforms.payloads import words
 from foundation import errors
 
@@ -20,7 +20,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "21315": _TOKEN,
     "21327": _TOKEN,
     "21332": _TOKEN,
-    "26403": refusal("window_closed", "Weibo lets us write again after the customer's next message."),
+    "26403": closed("window_closed", "Weibo lets us write again after the customer's next message."),
     "10022": _LIMIT,
     "10023": _LIMIT,
     "10024": _LIMIT,

@@ -7,7 +7,6 @@ them for seven days, so every one is acknowledged at once and the reply goes out
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -40,7 +39,8 @@ WINDOW_CLOSED = "whatsapp_window_closed"
 
 
 class WhatsappChannel:
-    """`settings` are complete: see `WhatsappSettings.or_demo`. Keeps also `Reporting`, `Fetching` and `Testing`."""
+    """`settings` are complete: see `WhatsappSettings.or_demo`. Keeps also `Reporting`, `Reopening`, `Fetching` and
+    `Testing`."""
 
     name = codec.NAME
 
@@ -53,12 +53,7 @@ class WhatsappChannel:
             secrets_of(settings.app_secret, settings.previous_app_secret), secrets_of(settings.verify_token)
         )
         self._connection = connection
-        self.capabilities = (
-            replace(render.CAPABILITIES, reply_window_seconds=None)
-            if settings.template
-            else render.CAPABILITIES
-        )
-        """A template opens the window, so delivery need not refuse."""
+        self.capabilities = render.CAPABILITIES
 
     async def open(self) -> None:
         """Nothing to prepare."""
@@ -88,8 +83,8 @@ class WhatsappChannel:
         return Acknowledgement()
 
     async def send(self, part: Part, *, idempotency_key: str) -> str:
-        """WhatsApp knows no idempotency key; ours comes back in its receipts, for whoever looks for a message. After the
-        24 hours the reply goes out in the template, where one is set."""
+        """WhatsApp knows no idempotency key; ours comes back in its receipts, for whoever looks for a message. Where its clock
+        says that the 24 hours are over, and ours did not, the reply goes out in the template as well."""
         reply_to = part.message.reply_context.get("to") or part.message.recipient
         bodies = render.messages(part, reply_to=reply_to, correlation=idempotency_key)
         if not bodies:
@@ -97,8 +92,16 @@ class WhatsappChannel:
         try:
             return await self._send(bodies)
         except errors.UpstreamRefused as error:
-            if error.code != WINDOW_CLOSED or not self._settings.template:
+            if error.code != WINDOW_CLOSED or not self.reopens:
                 raise
+        return await self.reopen(part, idempotency_key=idempotency_key)
+
+    @property
+    def reopens(self) -> bool:
+        return bool(self._settings.template)
+
+    async def reopen(self, part: Part, *, idempotency_key: str) -> str:
+        reply_to = part.message.reply_context.get("to") or part.message.recipient
         return await self._send(
             render.template_messages(
                 part, reply_to=reply_to, correlation=idempotency_key, name=self._settings.template,

@@ -13,7 +13,7 @@ import httpx
 from channels.adapters.whatsapp.codec import NAME, TITLE
 from channels.adapters.whatsapp.settings import WhatsappSettings
 from channels.contract import Media
-from channels.families.meta.graph import GraphApi, Meaning, busy, hosts_of, passing, permanent
+from channels.families.meta.graph import GraphApi, Meaning, busy, closed, hosts_of, passing, permanent
 from channels.platforms import payloads
 from foundation import errors
 
@@ -34,7 +34,7 @@ MEANINGS: Mapping[int | tuple[int, int], Meaning] = {
     131030: permanent("unreachable", "The customer's number is not on the test number's list of recipients."),
     131031: permanent("locked", "WhatsApp has locked the account."),
     131042: permanent("payment", "WhatsApp wants a way of payment for the account."),
-    131047: permanent("window_closed", "WhatsApp lets us write again after the customer's next message."),
+    131047: closed("window_closed", "WhatsApp lets us write again after the customer's next message."),
     131048: permanent("spam", "WhatsApp has limited the number because customers reported its messages."),
     131049: permanent("marketing_refused", "WhatsApp does not deliver this marketing message."),
     131050: permanent("marketing_refused", "The customer does not want marketing messages."),

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from channels import degrade
-from channels.contract import Capabilities, Part
+from channels.contract import Capabilities, Part, Rate
 from channels.text import split
 from foundation.messages import Attachment, Choice, ContentKind
 
@@ -39,6 +39,8 @@ CAPABILITIES = Capabilities(
     media=frozenset(MEDIA),
     citations="text",
     reply_window_seconds=24 * 3600,
+    rate=Rate(80, 1),
+    rate_per_customer=Rate(10, 60),
     acknowledge_unreadable=True,
 )
 """What we cannot read is acknowledged all the same: Meta would repeat it for seven days."""

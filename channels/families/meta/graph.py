@@ -37,6 +37,11 @@ def permanent(code: str, sentence: str) -> Meaning:
     return Meaning(errors.UpstreamRefused, code, sentence)
 
 
+def closed(code: str, sentence: str) -> Meaning:
+    """Of a window or a quota: another way to the same customer may work."""
+    return Meaning(errors.WindowClosed, code, sentence)
+
+
 def busy(code: str, sentence: str, seconds: float) -> Meaning:
     return Meaning(errors.Exhausted, code, sentence, seconds)
 

@@ -21,6 +21,7 @@ from channels.contract import (
     BODY_LIMIT,
     Acknowledgement,
     Capabilities,
+    Companion,
     Door,
     Part,
     Surroundings,
@@ -65,7 +66,7 @@ class Utterance:
 
 
 class Skill(ABC):
-    """Keeps `contract.Channel` and `contract.Answering`, but for `verify`."""
+    """Keeps `contract.Channel`, `contract.Answering` and `contract.Companioned`, but for `verify`."""
 
     name: str
     language = "zh"
@@ -131,6 +132,10 @@ class Skill(ABC):
         if heard is None:
             return self._answer(None, spoken.unheard(self.language))
         return self._answer(heard, self._acknowledged(heard))
+
+    def companion(self, conversation: Conversation) -> Companion | None:
+        """A speaker knows no other address: links go where the linked account has written from."""
+        return None
 
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         raise errors.UpstreamRefused(

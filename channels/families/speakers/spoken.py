@@ -61,7 +61,8 @@ def say(parts: Sequence[Part], language: str, *, limit: int, remembers: bool = T
     """`limit`: characters of one turn; `remembers`: the platform carries a memory from turn to turn."""
     spoken = parts[0].message.reply.language if parts else language
     whole = "\n".join(part.text for part in parts)
-    return portion(aloud(whole, spoken), spoken, limit=limit, remembers=remembers)
+    went = next((part.links_went for part in parts if part.links_went), "")
+    return portion(aloud(whole, spoken, links_went=went), spoken, limit=limit, remembers=remembers)
 
 
 def wait(language: str) -> Speech:
@@ -99,14 +100,15 @@ def silence(language: str, memory: Mapping[str, str], *, remembers: bool = True)
     return Speech(word("silence", language), memory={**memory, SILENT: "1"})
 
 
-def aloud(text: str, language: str) -> str:
-    """One paragraph of plain sentences."""
+def aloud(text: str, language: str, *, links_went: str = "") -> str:
+    """One paragraph of plain sentences. `links_went`: the channel that the customer finds the links on."""
     plain = degrade.plain(text)
     without = _ADDRESS.sub(word("link", language), _LABELLED.sub("", plain))
     lines = [_line(line) for line in _BULLET.sub("", _KIND.sub(_kind, without)).split("\n")]
     lines = [line for line in lines if line]
     if _ADDRESS.search(plain):
-        lines.append(word("where_links_are", language))
+        went = word("links_went", language).format(channel=links_went)
+        lines.append(went if links_went else word("where_links_are", language))
     stop = word("stop", language)
     ended = [line if line.endswith(_ENDS) else line + stop for line in lines[:-1]]
     return _spaced([*ended, *lines[-1:]])

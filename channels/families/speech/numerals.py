@@ -42,11 +42,11 @@ _LONG_DIGITS = 5
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How it is said. `yao`: a 1 that is read as a digit is 幺, as on the phone in Mandarin; `links_by_sms`: whether to
-    promise that links follow by SMS."""
+    """How it is said. `yao`: a 1 that is read as a digit is 幺, as on the phone in Mandarin; `links_went`: the name of the
+    channel where links were written to, "" where they were not."""
 
     yao: bool = True
-    links_by_sms: bool = True
+    links_went: str = ""
 
 
 PLAIN = Manner()

@@ -46,7 +46,11 @@ def speakable(text: str, language: str, manner: Manner = PLAIN) -> str:
     lines = _listed(text.split("\n"), language)
     text = " ".join(_ended(read_aloud(line, language, manner), language) for line in lines if line.strip())
     if links:
-        text += " " + said["link_by_sms" if manner.links_by_sms else "link_not_read"]
+        text += " " + (
+            said["link_went"].format(channel=manner.links_went)
+            if manner.links_went
+            else said["link_not_read"]
+        )
     text = _LEFTOVERS.sub(" ", text.replace("&", f" {said['and']} "))
     return _tidy(text, language)
 

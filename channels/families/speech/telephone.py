@@ -16,18 +16,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import BaseRoute
 
 from channels.contract import (
     Acknowledgement,
     Capabilities,
+    Companion,
     Door,
     Part,
     Surroundings,
     Webhook,
 )
+from channels.families.sms import e164
 from channels.families.speech import numerals, spoken
+from channels.families.speech.phone_settings import PhoneSettings
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Identifier, InboundMessage, MessageId
@@ -41,56 +43,6 @@ ASK_BY_KEYS = 2
 STILL_EVERY = 4
 """Polls between two words to a caller who waits."""
 COUNTS = ("turn", "missed", "quiet", "polls", "keys", "tried")
-
-
-class PhoneSettings(BaseModel):
-    """What every phone line can be told."""
-
-    model_config = ConfigDict(frozen=True)
-
-    language: Literal["zh", "en"] = Field("zh", description="The language in which a call begins.")
-    tag_zh: str = Field("zh-CN", description="The platform's code for recognising and speaking Chinese.")
-    tag_en: str = Field("en-US", description="The platform's code for recognising and speaking English.")
-    voice_zh: str = Field("", description="Name of the Chinese voice; empty: the platform's own choice.")
-    voice_en: str = Field("", description="Name of the English voice; empty: the platform's own choice.")
-    opening: str = Field(
-        "", description="Said before the greeting, for example that the call is recorded; may be empty."
-    )
-    hints: str = Field(
-        "", description="Words that callers often say, separated by commas, to help the recognition."
-    )
-    confidence: float = Field(
-        0.4, ge=0, le=1, description="Speech that was recognised with less certainty is asked for again."
-    )
-    listen_seconds: int = Field(6, ge=2, le=30, description="Silence until the caller is asked again.")
-    answer_wait_seconds: float = Field(
-        4.0, ge=1, le=10, description="Silence until the caller hears that we are looking."
-    )
-    poll_limit: int = Field(
-        15, ge=2, le=100, description="Fillers in a row until the caller may say something else."
-    )
-    transfer_to: str = Field(
-        "",
-        description="Where a call goes that needs a person: a number, sip:… or queue:name; empty: nowhere.",
-    )
-    transfer_seconds: int = Field(
-        25, ge=5, le=120, description="So long it rings there until the caller is back."
-    )
-    yao: bool = Field(True, description="In Chinese, a 1 in numbers that are read digit by digit is 幺.")
-    links_by_sms: bool = Field(
-        False, description="Callers are told that links follow by text message; only if somebody sends them."
-    )
-    say_sources: bool = Field(True, description="The articles an answer rests on are named after it.")
-
-    @property
-    def manner(self) -> numerals.Manner:
-        return numerals.Manner(yao=self.yao, links_by_sms=self.links_by_sms)
-
-    def tag(self, language: str) -> str:
-        return self.tag_zh if numerals.tongue(language) == "zh" else self.tag_en
-
-    def voice(self, language: str) -> str:
-        return self.voice_zh if numerals.tongue(language) == "zh" else self.voice_en
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +107,7 @@ class Script:
 
 
 class Phone:
-    """Keeps `Channel`, `Answering` and `Transferring`, but for `verify`, `hear` and `render`, which are the platform's."""
+    """Keeps `Channel`, `Answering`, `Transferring` and `Companioned`, but for `verify`, `hear` and `render`, which are the platform's."""
 
     name = ""
 
@@ -233,6 +185,11 @@ class Phone:
         """What has no message: silence, a transfer that ended, a state of the call."""
         heard = self.hear(webhook)
         return self.render(self._script(heard, (), waiting=False), heard)
+
+    def companion(self, conversation: Conversation) -> Companion | None:
+        """The number that calls; a withheld one, or none to write by, leaves it to what is proven."""
+        caller = conversation.reply_context.get("caller", "")
+        return Companion(self._phone.links_by, caller) if self._phone.links_by and caller else None
 
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         raise errors.UnsupportedContent(
@@ -314,10 +271,9 @@ class Phone:
 
     def _said(self, parts: Sequence[Part]) -> tuple[str, ...]:
         """Each part's text, the choices with their keys, and what it rests on."""
-        manner = self._phone.manner
         found = []
         for part in parts:
-            reply = part.message.reply
+            reply, manner = part.message.reply, replace(self._phone.manner, links_went=part.links_went)
             found.append(spoken.speakable(part.text, reply.language, manner))
             if self._phone.say_sources:
                 titles = [citation.title for citation in reply.citations]
@@ -351,6 +307,7 @@ class Phone:
             tenant=self._tenant, channel=self.name, account=self._account, thread=heard.call,
             message_id=MessageId(digest(self.name, self._account, heard.scope, heard.call, mark)),
             sender=(own, number) if is_number(heard.caller) else (own,), sent_at=now,
+            reply_context={"caller": caller} if (caller := e164(heard.caller, self._phone.country)) else {},
         )  # fmt: skip
 
 

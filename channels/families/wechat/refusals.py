@@ -39,6 +39,11 @@ def permanent(code: str, sentence: str) -> Meaning:
     return Meaning(errors.UpstreamRefused, code, sentence)
 
 
+def closed(code: str, sentence: str) -> Meaning:
+    """Of a window or a quota: another way to the same customer may work."""
+    return Meaning(errors.WindowClosed, code, sentence)
+
+
 _CREDENTIALS = permanent("credentials", "WeChat refuses the account's credentials; check app id and secret.")
 _NO_PERMISSION = permanent("no_permission", "The WeChat account lacks the permission for this call.")
 _UNREACHABLE = permanent("unreachable", "The customer does not follow the account any more.")
@@ -64,8 +69,8 @@ WECHAT: Table = {
     45002: Meaning(errors.UnsupportedContent, "too_long", "The text is longer than WeChat takes."),
     45009: Meaning(errors.Exhausted, "daily_quota", "The day's quota of WeChat calls is used up.", 3600),
     45011: Meaning(errors.Exhausted, "too_frequent", "WeChat asks us to call less often.", 60),
-    45015: permanent("window_closed", "WeChat lets us write again after the customer's next message."),
-    45047: permanent("quota_used_up", "All replies to the customer's last message are used up."),
+    45015: closed("window_closed", "WeChat lets us write again after the customer's next message."),
+    45047: closed("quota_used_up", "All replies to the customer's last message are used up."),
     47001: permanent("malformed", "WeChat could not read our message."),
     48001: _NO_PERMISSION,
     48004: _NO_PERMISSION,
@@ -102,14 +107,12 @@ WECOM: Table = {
     81013: _NO_MEMBER,
     60111: _NO_MEMBER,
     95000: permanent("unknown_account", "WeCom knows no such customer service account."),
-    95001: permanent("quota_used_up", "All replies to the customer's last message are used up."),
-    95002: permanent("window_closed", "WeCom lets us write again after the customer's next message."),
+    95001: closed("quota_used_up", "All replies to the customer's last message are used up."),
+    95002: closed("window_closed", "WeCom lets us write again after the customer's next message."),
     95003: permanent("too_many_customers", "WeCom lets this corporation serve no more customers."),
     95004: permanent("unknown_account", "WeCom knows no such customer service account."),
     95007: permanent("bell_expired", "The bell's token is no longer valid."),
-    95013: permanent(
-        "session_ended", "The session has ended; we may write after the customer's next message."
-    ),
+    95013: closed("session_ended", "The session has ended; we may write after the customer's next message."),
     95014: permanent("no_servicer", "The member may not serve customers, or is not there."),
     95016: permanent("no_session_change", "The session's state cannot be changed now."),
     95017: permanent(

@@ -100,8 +100,10 @@ def test_english_is_said_as_people_say_it(text: str, spoken: str) -> None:
 def test_link_is_named_and_never_read() -> None:
     said = speech.speakable("看[退货页](https://shop.example.com/r?id=77)，或 www.example.com。", "zh")
     assert "example" not in said
-    assert "短信" in said
-    honest = speech.speakable("see https://a.example.com", "en", speech.Manner(links_by_sms=False))
+    assert "网站" in said
+    went = speech.speakable("看 https://a.example.com", "zh", speech.Manner(links_went="短信"))
+    assert "已经发到您的短信" in went
+    honest = speech.speakable("see https://a.example.com", "en")
     assert "website" in honest
     assert "text message" not in honest
 

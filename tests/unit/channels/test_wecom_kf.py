@@ -20,8 +20,9 @@ from channels.adapters.wecom_kf.settings import WecomKfSettings
 from channels.contract import Fetching, Receipt, Surroundings
 from foundation import errors
 from foundation.clock import utc_now
+from foundation.conversations import Conversation
 from foundation.live import Hub
-from foundation.messages import Attachment, InboundMessage, Reply, TenantId
+from foundation.messages import Attachment, ConversationId, InboundMessage, Reply, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
 from service.simulate.wechat import wecom
@@ -53,6 +54,16 @@ async def send(
 ) -> list[str]:
     parts = degrade.fit(outbound(reply, context=context), channel.capabilities)
     return [await channel.send(part, idempotency_key=f"{key}/{part.index}") for part in parts]
+
+
+def conversation() -> Conversation:
+    now = utc_now()
+    return Conversation(
+        id=ConversationId("c-1"), tenant=TenantId("demo"), channel="wecom_kf", account="main", recipient=ANNA,
+        customer_id=None, holder="queue", held_by=None, status="open", language="zh", handoff_reason="wants_human",
+        handoff_summary=None, dialogue={}, reply_context={"open_kfid": KF}, last_seq=1, customer_delivered_seq=0,
+        customer_read_seq=0, created_at=now, waiting_since=now, last_customer_at=now, updated_at=now,
+    )  # fmt: skip
 
 
 def read(item: Any) -> InboundMessage | None:
@@ -234,16 +245,17 @@ async def test_reply_is_refused_by_name_when_the_session_is_not_ours(kf: Kf, sta
 
 
 async def test_customer_is_handed_to_people_as_the_settings_say(kf: Kf) -> None:
-    with pytest.raises(errors.InvalidInput):
-        await kf.channel().hand_over(ANNA)
-    assert await kf.channel(handover="queue").hand_over(ANNA)
+    talk = conversation()
+    assert not kf.channel().hands_over
+    assert kf.channel(handover="queue").hands_over
+    await kf.channel(handover="queue").hand_over(talk)
     assert kf.api.sessions[KF, ANNA].state == 2
     given = {"handover": "servicer", "servicer_userid": "li.si"}
     with pytest.raises(errors.UpstreamRefused) as refused:
-        await kf.channel(**given).hand_over(ANNA, open_kfid=KF)
+        await kf.channel(**given).hand_over(talk)
     assert refused.value.code == "wecom_kf_no_servicer"
     kf.api.servicers = frozenset({"li.si"})
-    await kf.channel(**given).hand_over(ANNA)
+    await kf.channel(**given).hand_over(talk)
     assert kf.api.sessions[KF, ANNA].state == 3
 
 

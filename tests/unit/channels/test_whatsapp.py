@@ -269,7 +269,7 @@ async def test_late_reply_goes_out_in_the_template_where_one_is_set(
     settings = whatsapp.settings.model_copy(update={"template": "news", "template_language": "zh_CN"})
     whatsapp.channel = whatsapp.channel_with(settings)
     whatsapp.platform.settings = settings
-    assert whatsapp.channel.capabilities.reply_window_seconds is None
+    assert whatsapp.channel.reopens
     await send(whatsapp, outbound(Reply(text="in time")))
     clock.move(hours=25)
     await send(whatsapp, outbound(Reply(text="第一行\n\n第二行", choices=choices("a", "b"))))

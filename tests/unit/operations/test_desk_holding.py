@@ -7,9 +7,16 @@ import asyncio
 import pytest
 
 from agent import records as agent_records
-from foundation import errors
-from foundation.bus.contract import Outcome
-from foundation.events import ApprovalDecided, ConversationReturned, Event, ReplyFailed, StaffReplied
+from foundation import conversations, errors
+from foundation.bus.contract import Entry, Outcome
+from foundation.events import (
+    ApprovalDecided,
+    ConversationReturned,
+    Event,
+    HandoffRequested,
+    ReplyFailed,
+    StaffReplied,
+)
 from foundation.messages import ConversationId
 from operations.desk import NOTE_LIMIT, TEXT_LIMIT
 from tests.unit.operations.conftest import OTHER_TENANT, Office
@@ -207,3 +214,56 @@ async def _approval(office: Office, conversation: ConversationId) -> str:
     )  # fmt: skip
     await office.database.write(lambda c: agent_records.add_approval(c, row))
     return row.id
+
+
+async def _failed(office: Office, conversation: ConversationId) -> str:
+    """A reply of the desk that its channel refuses for good."""
+    mei = await office.hire("mei")
+    await office.desk.take_over(mei, conversation)
+    await office.desk.reply(mei, conversation, "已经寄出", key="k1")
+    await _work(office)
+    [outgoing] = await office.bus.take_replies(5)
+    await office.database.write(
+        lambda c: conversations.mark_state(
+            c, office.tenant, conversation, "staff-k1", state="failed", error="wechat_oa_window_closed"
+        )
+    )
+    await office.bus.bury_reply(outgoing, "closed")
+    return mei.id
+
+
+async def test_failed_reply_is_sent_again_by_a_click_and_only_then(office: Office) -> None:
+    conversation = await office.customer_says("转人工")
+    await _failed(office, conversation)
+    li, watcher = await office.hire("li"), await office.hire("wu", "editor")
+    with pytest.raises(errors.NotPermitted):
+        await office.desk.resend(watcher, conversation, "staff-k1")
+    with pytest.raises(errors.NotFound):
+        await office.desk.resend(li, conversation, "nothing")
+    await office.desk.resend(li, conversation, "staff-k1")
+    [again] = await office.bus.take_replies(5)
+    assert again.message.reply.text == "已经寄出"
+    assert (await office.transcript(conversation))[-1].state == "sending"
+    assert "desk.resent" in await office.actions()
+    with pytest.raises(errors.Conflict):
+        await office.desk.resend(li, conversation, "staff-k1")
+
+
+async def test_conversation_goes_to_people_of_the_platform_where_there_are_some(office: Office) -> None:
+    asked: list[str] = []
+
+    async def hand_over(_tenant: str, conversation_id: str) -> bool:
+        asked.append(conversation_id)
+        return True
+
+    conversation = await office.customer_says("转人工")
+    event = HandoffRequested(tenant=office.tenant, conversation_id=conversation, reason="wants_human")
+    await office.bus.accept(Entry(office.tenant, "test", "k", conversation, event))
+    [turn] = await office.bus.take(1)
+    office.desk.hand_over = hand_over
+    assert await office.bus.finish(turn, await office.desk.handoff_requested(event, turn))
+    held = await office.conversation(conversation)
+    assert (held.holder, held.held_by, asked) == ("human", conversations.PLATFORM, [conversation])
+    mei = await office.hire("mei")  # who may take it back
+    await office.desk.take_over(mei, conversation)
+    assert (await office.conversation(conversation)).held_by == mei.id

@@ -11,8 +11,9 @@ import pytest
 from channels.adapters import email
 from channels.adapters.email.settings import EmailSettings
 from channels.contract import Channel, Pulling, Surroundings
-from channels.delivery import Channels, Delivery
+from channels.delivery import Delivery
 from channels.intake import Intake
+from channels.places import Channels
 from foundation import conversations
 from foundation.bus.contract import Outcome
 from foundation.bus.embedded import EmbeddedBus

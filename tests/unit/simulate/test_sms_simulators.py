@@ -13,8 +13,9 @@ from starlette.applications import Starlette
 
 from channels import endpoints
 from channels.contract import ChannelSpec, Surroundings
-from channels.delivery import Channels, Delivery
+from channels.delivery import Delivery
 from channels.intake import Intake
+from channels.places import Channels
 from channels.registry import CHANNELS
 from foundation import conversations, errors
 from foundation.bus.contract import Outcome

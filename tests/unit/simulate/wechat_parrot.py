@@ -14,8 +14,9 @@ from starlette.applications import Starlette
 
 from channels import endpoints
 from channels.contract import Channel, ChannelSpec, Pulling, Surroundings
-from channels.delivery import Channels, Delivery
+from channels.delivery import Delivery
 from channels.intake import Intake
+from channels.places import Channels
 from foundation import conversations
 from foundation.bus.contract import Outcome
 from foundation.bus.embedded import EmbeddedBus

@@ -293,7 +293,13 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     channels = _channels(settings, database=database, vault=vault, hub=hub, clock=clock)
     titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     elsewhere = Elsewhere(
-        channels, bus, database, vault=vault, clock=clock, find_others=directory.find_others, titles=titles
+        channels,
+        bus,
+        database,
+        vault=vault,
+        clock=clock,
+        find_others=directory.find_others,
+        titles={spec.name: spec.called or spec.title for spec in channel_registry.CHANNELS},
     )
     intake = Intake(bus, database, vault=vault, clock=clock, metrics=metrics, hub=hub, elsewhere=elsewhere)
     intake.record_proof = directory.prove

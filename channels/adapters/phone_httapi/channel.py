@@ -57,4 +57,5 @@ SPEC = ChannelSpec(
     settings=PhoneHttapiSettings,
     build=build,
     title={"zh": "电话(FreeSWITCH)", "en": "Phone (FreeSWITCH)"},
+    called={"zh": "电话", "en": "the phone"},
 )

@@ -12,7 +12,7 @@ import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from channels.adapters.sms_generic import codec, signing
+from channels.adapters.sms_generic import codec
 from channels.adapters.sms_generic.connection import Connection, is_opt_out
 from channels.adapters.sms_generic.settings import NAME, SmsGenericSettings
 from channels.contract import (
@@ -28,6 +28,7 @@ from channels.contract import (
     Webhook,
 )
 from channels.families.sms import OptOuts, keywords, numbered
+from channels.platforms import standard_webhooks
 from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
@@ -71,7 +72,9 @@ class SmsGenericChannel:
         return None
 
     def verify(self, webhook: Webhook) -> None:
-        signing.admit(webhook, self._accepted, tolerance_seconds=self._settings.timestamp_tolerance_seconds)
+        standard_webhooks.admit(
+            webhook, self._accepted, tolerance_seconds=self._settings.timestamp_tolerance_seconds
+        )
 
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
         return codec.parse_messages(
@@ -100,7 +103,7 @@ class SmsGenericChannel:
         identity = f"msg_{codec.identify(self._surroundings.account, idempotency_key)}"
         sender = message.reply_context.get("from") or self._settings.from_number
         body = codec.render_send(identity, message.recipient, text, sender=sender)
-        headers = signing.headers(self._outbound, identity, self._surroundings.clock(), body)
+        headers = standard_webhooks.headers(self._outbound, identity, self._surroundings.clock(), body)
         try:
             return await self._connection.send(body, headers) or identity
         except errors.UpstreamRefused as error:

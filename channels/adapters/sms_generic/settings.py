@@ -9,8 +9,8 @@ import base64
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from channels.adapters.sms_generic.signing import key_of
 from channels.platforms.signatures import derive
+from channels.platforms.standard_webhooks import key_of
 from foundation.security import Vault
 
 NAME = "sms_generic"

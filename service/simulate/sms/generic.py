@@ -20,10 +20,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from channels.adapters.sms_generic import signing
 from channels.adapters.sms_generic.settings import SmsGenericSettings
 from channels.contract import Webhook
 from channels.families.sms import OPT_IN, OPT_OUT, keywords
+from channels.platforms import standard_webhooks
 from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.clock import Clock
@@ -79,7 +79,7 @@ class GatewayPlatform:
         self._count += 1
         name = identity or f"wh-{self._now()}-{self._count}"
         secrets = [secret] if secret else secrets_of(self.settings.secret)
-        headers = signing.headers(secrets, name, self._clock(), body)
+        headers = standard_webhooks.headers(secrets, name, self._clock(), body)
         return Call(body, headers={**headers, "content-type": "application/json"})
 
     def forge(self, call: Call) -> Call:
@@ -114,7 +114,7 @@ class GatewayPlatform:
         secrets = secrets_of(self.settings.outbound_secret) or secrets_of(self.settings.secret)
         call = Webhook("POST", {}, dict(request.headers), body, self._clock())
         try:
-            signing.admit(call, secrets, tolerance_seconds=TOLERANCE_SECONDS)
+            standard_webhooks.admit(call, secrets, tolerance_seconds=TOLERANCE_SECONDS)
         except errors.NotAuthentic:
             return False
         return True

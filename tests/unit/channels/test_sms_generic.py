@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from channels import contract
-from channels.adapters.sms_generic import SPEC, codec, signing
+from channels.adapters.sms_generic import SPEC, codec
 from channels.adapters.sms_generic.channel import SmsGenericChannel
 from channels.adapters.sms_generic.settings import SmsGenericSettings
 from channels.contract import Part, Receipt, Surroundings, Webhook
 from channels.families.sms import keywords
+from channels.platforms import standard_webhooks as signing
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import ConversationId, InboundMessage, MessageId, OutboundMessage, Reply, TenantId

@@ -1,6 +1,6 @@
 """The Standard Webhooks scheme, both ways: `id.timestamp.body` under HMAC-SHA256, several signatures side by side. Pure.
 
-`channel.py` verifies with it, `connection.py` signs. While a secret is being changed, calls carry a signature of each, and
+Adapters verify calls of their platform and sign their own with it. While a secret is being changed, calls carry a signature of each, and
 one that is known is enough.
 """
 

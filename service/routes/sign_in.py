@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from channels.adapters.web_chat.tokens import read_identity
+from channels.families.live_chat.tokens import read_identity
 from customers.directory import Directory
 from customers.records import Link
 from foundation import conversations, errors

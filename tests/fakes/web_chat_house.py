@@ -23,9 +23,9 @@ from starlette.applications import Starlette
 
 from channels import endpoints
 from channels.adapters.web_chat.connection import Settings, WebChat
-from channels.adapters.web_chat.sockets import Timing
 from channels.contract import Surroundings
 from channels.delivery import Delivery
+from channels.families.live_chat.sockets import Timing
 from channels.intake import Intake
 from foundation import conversations
 from foundation.bus.contract import Bus, Outcome, Outgoing, Turn

@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from channels.adapters.web_chat.sockets import Timing
+from channels.families.live_chat.sockets import Timing
 from foundation import conversations
 from foundation.events import MessageReceived
 from foundation.live import Signal

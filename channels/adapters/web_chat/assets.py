@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from channels.adapters.web_chat.admission import Origins
+from channels.families.live_chat.admission import Origins
 
 FOLDER = Path(__file__).parent / "pages"
 _FILES = {

@@ -11,14 +11,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field, SecretStr
 from starlette.routing import BaseRoute
 
-from channels.adapters.web_chat import codec
-from channels.adapters.web_chat.admission import Origins, Pace, ServerKey
 from channels.adapters.web_chat.endpoints import Endpoints
-from channels.adapters.web_chat.messages import Messages
-from channels.adapters.web_chat.rooms import Rooms
-from channels.adapters.web_chat.sessions import Sessions
-from channels.adapters.web_chat.sockets import Lobby, Parts, Timing
-from channels.adapters.web_chat.uploads import Uploads
+from channels.adapters.web_chat.sessions import CHANNEL, Sessions
 from channels.contract import (
     Acknowledgement,
     Capabilities,
@@ -29,6 +23,11 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
+from channels.families.live_chat.admission import Origins, Pace, ServerKey, SiteGate
+from channels.families.live_chat.messages import Messages
+from channels.families.live_chat.rooms import Rooms
+from channels.families.live_chat.sockets import Lobby, Parts, Timing
+from channels.families.live_chat.uploads import Uploads
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Signal
@@ -47,7 +46,7 @@ class Settings(BaseModel):
 
 
 class WebChat:
-    name = codec.CHANNEL
+    name = CHANNEL
     capabilities = Capabilities(
         text_limit=100_000,
         buttons=20,
@@ -65,23 +64,23 @@ class WebChat:
         pace = Pace(surroundings.clock)
         self._rooms = Rooms(surroundings.tenant, surroundings.database, surroundings.hub)
         files = Uploads(surroundings, f"{self.origins.public}/t/{surroundings.tenant}")
-        self._lobby = Lobby(
-            parts := Parts(
-                sessions=Sessions(surroundings, settings.site_key),
-                messages=Messages(
-                    surroundings, settings.site_key, rooms=self._rooms, pace=pace, uploads=files
-                ),
-                rooms=self._rooms,
-                pace=pace,
-                origins=self.origins,
-                server_key=ServerKey(settings.server_key.get_secret_value()),
-                clock=surroundings.clock,
-                timing=timing or Timing(),
-            )
-        )
+        sessions = Sessions(surroundings, settings.site_key)
+        parts = Parts(
+            passes=sessions,
+            messages=Messages(
+                surroundings, channel=CHANNEL, site=settings.site_key, rooms=self._rooms, pace=pace, uploads=files
+            ),
+            rooms=self._rooms,
+            pace=pace,
+            gate=SiteGate(self.origins, ServerKey(settings.server_key.get_secret_value())),
+            clock=surroundings.clock,
+            timing=timing or Timing(),
+        )  # fmt: skip
+        self._lobby = Lobby(parts)
         self._endpoints = Endpoints(
-            parts, self._lobby, files, site_key=settings.site_key, brand=settings.brand
-        )
+            parts, self._lobby, files, sessions=sessions, origins=self.origins, site_key=settings.site_key,
+            brand=settings.brand,
+        )  # fmt: skip
 
     async def open(self) -> None:
         self._rooms.open()
@@ -118,6 +117,4 @@ def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     return WebChat(settings, surroundings)
 
 
-SPEC = ChannelSpec(
-    name=codec.CHANNEL, settings=Settings, build=build, title={"zh": "网页聊天", "en": "Web chat"}
-)
+SPEC = ChannelSpec(name=CHANNEL, settings=Settings, build=build, title={"zh": "网页聊天", "en": "Web chat"})

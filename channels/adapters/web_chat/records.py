@@ -1,4 +1,4 @@
-"""What the web chat keeps: visitors with the generation of their refresh token, and files they sent.
+"""What the web chat keeps: visitors with the generation of their refresh token.
 
 A refresh token is a signature over (visitor's family, generation); nothing of it is stored. Using one moves the
 generation on; an old one that turns up again was stolen or copied, and ends the family.
@@ -30,19 +30,6 @@ visitor_table = sa.Table(
     sa.Index("web_chat_visitor_age", "expires_at"),
 )
 
-upload_table = sa.Table(
-    "web_chat_upload",
-    metadata,
-    sa.Column("tenant", sa.Text, primary_key=True),
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("conversation_id", sa.Text, nullable=False),
-    sa.Column("name", Sealed, nullable=False),
-    sa.Column("media_type", sa.Text, nullable=False),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Index("web_chat_upload_conversation", "tenant", "conversation_id"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
@@ -59,15 +46,6 @@ class Visitor:
 
     def account_at(self, now: datetime) -> str:
         return self.account if self.account_until is not None and now < self.account_until else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    id: str
-    conversation_id: str
-    name: str
-    media_type: str
-    size: int
 
 
 def find_visitor(connection: sa.Connection, tenant: TenantId, family: str) -> Visitor | None:
@@ -123,23 +101,6 @@ def forget_visitors(connection: sa.Connection, tenant: TenantId, now: datetime) 
             visitor_table.c.tenant == tenant, visitor_table.c.expires_at < limit
         )
     )  # fmt: skip
-
-
-def add_upload(connection: sa.Connection, tenant: TenantId, upload: Upload, now: datetime) -> None:
-    connection.execute(
-        sa.insert(upload_table).values(
-            tenant=tenant, id=upload.id, conversation_id=upload.conversation_id, name=upload.name,
-            media_type=upload.media_type, size=upload.size, created_at=to_milliseconds(now),
-        )
-    )  # fmt: skip
-
-
-def find_upload(connection: sa.Connection, tenant: TenantId, upload_id: str) -> Upload | None:
-    table = upload_table.c
-    row = connection.execute(
-        sa.select(upload_table).where(table.tenant == tenant, table.id == upload_id)
-    ).one_or_none()
-    return None if row is None else Upload(row.id, row.conversation_id, row.name, row.media_type, row.size)
 
 
 def _columns(visitor: Visitor) -> dict[str, object]:

@@ -10,20 +10,33 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 import sqlalchemy as sa
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
-from channels.adapters.web_chat import codec, records, tokens
+from channels.adapters.web_chat import records
 from channels.adapters.web_chat.records import Visitor
 from channels.contract import Door, Surroundings
+from channels.families.live_chat import codec, tokens
 from foundation import conversations, errors, security
 from foundation.messages import ConversationId, InboundMessage, MessageId
 
+CHANNEL = "web_chat"
 REFRESH_LIFE = timedelta(days=30)
 DAY_SECONDS = 86_400
 REUSE_LEEWAY = timedelta(seconds=60)
 """The generation before the newest is taken this long: two tabs that renew at once, or an answer that got lost."""
+
+
+class SessionForm(codec.Strict):
+    site_key: str = Field("", max_length=200)
+    identity_jwt: str = Field("", max_length=8_000)
+    refresh_token: str = Field("", max_length=400)
+    keep: Literal["cookie", "storage"] = "cookie"
+    """storage: the page cannot keep our cookie and gets the refresh token in the body."""
+    fresh: bool = False
+    """Signed out: begin as a new visitor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +55,11 @@ class Sessions:
     def __init__(self, surroundings: Surroundings, site: str) -> None:
         self._around = surroundings
         self._site = site
-        self._tokens = tokens.VisitorTokens(surroundings.vault.signing_key, surroundings.clock)
+        self._tokens = tokens.VisitorTokens(
+            surroundings.vault.signing_key, surroundings.clock, audience=f"huiliu:{CHANNEL}"
+        )
 
-    async def start(self, form: codec.SessionForm, cookie: str, door: Door) -> Session:
+    async def start(self, form: SessionForm, cookie: str, door: Door) -> Session:
         """Raises `NotAuthentic`: the identity token is refused, or the refresh token was used before (`refresh_reused`,
         its family is revoked) or has run out (`refresh_expired`; only when it came in the body)."""
         keys: Mapping[str, SecretStr] = self._around.identity_keys
@@ -77,8 +92,9 @@ class Sessions:
         refresh = self._refresh_token(visitor.family, visitor.generation)
         return Session(token, expires_at, refresh, conversation_id, last_seq, account, renewed)
 
-    def read(self, visitor_token: str) -> tokens.Pass:
-        return self._tokens.read(visitor_token, self._around.tenant)
+    def read(self, token: str) -> tokens.Pass:
+        """Keeps `tokens.Passes`."""
+        return self._tokens.read(token, self._around.tenant)
 
     async def _known(self, given: str, cookie: str) -> tuple[Visitor, int] | None:
         """The visitor and the generation of the token that was shown."""
@@ -155,11 +171,11 @@ class Sessions:
     def _stub(self, visitor: Visitor, key: str) -> InboundMessage:
         return InboundMessage(
             tenant=self._around.tenant,
-            channel=codec.CHANNEL,
+            channel=CHANNEL,
             account=self._site,
             thread=visitor.visitor,
             message_id=MessageId(f"{visitor.visitor}:{key}"),
-            sender=codec.identifiers(self._site, visitor.visitor, ""),
+            sender=codec.identifiers(CHANNEL, self._site, visitor.visitor, ""),
             kind="event",
             event="session",
             sent_at=self._around.clock(),

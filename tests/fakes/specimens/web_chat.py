@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from channels.adapters import web_chat
-from channels.adapters.web_chat import codec as web_chat_codec
 from channels.contract import Channel, Surroundings
+from channels.families.live_chat import codec as web_chat_codec
+from channels.families.live_chat.tokens import Pass
 from foundation.messages import ConversationId, InboundMessage
 from tests.fakes.specimens.contract import ADAPTERS, NOW, recordings_of
 
@@ -32,8 +33,8 @@ class WebChatSpecimen:
         frame = web_chat_codec.parse_frame(json.dumps(stored["frame"]))
         if not isinstance(frame, web_chat_codec.Send):
             return [], stored["expect"]
+        visitor = Pass(self.surroundings.tenant, str(UUID(int=1)), ConversationId("c1"), NOW)
         message = web_chat_codec.to_inbound(
-            frame, tenant=self.surroundings.tenant, account="site", visitor=str(UUID(int=1)), shop_account="",
-            conversation_id=ConversationId("c1"), attachments=(), now=NOW,
-        )  # fmt: skip
+            frame, visitor, channel="web_chat", account="site", attachments=(), now=NOW
+        )
         return [message], stored["expect"]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.adapters.web_chat import uploads
-from channels.adapters.web_chat.admission import Origins, ServerKey
-from channels.adapters.web_chat.codec import Frame
-from channels.adapters.web_chat.outbox import Outbox
+from channels.families.live_chat import uploads
+from channels.families.live_chat.admission import Origins, ServerKey
+from channels.families.live_chat.codec import Frame
+from channels.families.live_chat.outbox import Outbox
 from foundation import errors
 
 

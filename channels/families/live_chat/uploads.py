@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from channels.adapters.web_chat import records
-from channels.adapters.web_chat.records import Upload
-from channels.adapters.web_chat.tokens import Pass
 from channels.contract import Surroundings
+from channels.families.live_chat import records
+from channels.families.live_chat.records import Upload
+from channels.families.live_chat.tokens import Pass
 from foundation import errors, security
 from foundation.messages import Attachment
 

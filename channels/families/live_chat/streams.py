@@ -6,10 +6,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from channels.adapters.web_chat.feed import Feed
-from channels.adapters.web_chat.messages import PAGE_LIMIT, Messages, View
-from channels.adapters.web_chat.rooms import Rooms
-from channels.adapters.web_chat.tokens import Pass
+from channels.families.live_chat.feed import Feed
+from channels.families.live_chat.messages import PAGE_LIMIT, Messages, View
+from channels.families.live_chat.rooms import Rooms
+from channels.families.live_chat.tokens import Pass
 from foundation.clock import Clock
 from foundation.live import Signal
 

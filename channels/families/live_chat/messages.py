@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from channels import text as texts
-from channels.adapters.web_chat import codec, records
-from channels.adapters.web_chat.admission import Pace
-from channels.adapters.web_chat.codec import Frame
-from channels.adapters.web_chat.rooms import Rooms
-from channels.adapters.web_chat.tokens import Pass
-from channels.adapters.web_chat.uploads import Uploads
 from channels.contract import Door, Surroundings
+from channels.families.live_chat import codec, records
+from channels.families.live_chat.admission import Pace
+from channels.families.live_chat.codec import Frame
+from channels.families.live_chat.rooms import Rooms
+from channels.families.live_chat.tokens import Pass
+from channels.families.live_chat.uploads import Uploads
 from foundation import conversations, errors
 from foundation.conversations import Conversation, Message, conversation_table, message_table
 from foundation.live import Signal
@@ -50,9 +50,18 @@ class View:
 
 class Messages:
     def __init__(
-        self, surroundings: Surroundings, site: str, *, rooms: Rooms, pace: Pace, uploads: Uploads
+        self,
+        surroundings: Surroundings,
+        *,
+        channel: str,
+        site: str,
+        rooms: Rooms,
+        pace: Pace,
+        uploads: Uploads,
     ) -> None:
+        """`site` is what becomes `InboundMessage.account`."""
         self._around = surroundings
+        self._channel = channel
         self._site = site
         self._rooms = rooms
         self._pace = pace
@@ -65,8 +74,8 @@ class Messages:
         self._pace.spend_message(who.visitor, message_id)
         attachments = await self._attachments(who, form)
         inbound = codec.to_inbound(
-            form, tenant=who.tenant, account=self._site, visitor=who.visitor, shop_account=who.account,
-            conversation_id=who.conversation_id, attachments=attachments, now=self._around.clock(),
+            form, who, channel=self._channel, account=self._site, attachments=attachments,
+            now=self._around.clock(),
         )  # fmt: skip
         accepted = await door.accept(inbound, form.model_dump_json().encode("utf-8", "backslashreplace"))
         self._rooms.expect(who.conversation_id)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 
-from channels.adapters.web_chat import codec
-from channels.adapters.web_chat.codec import Frame
-from channels.adapters.web_chat.messages import PAGE_LIMIT, Messages, View
-from channels.adapters.web_chat.outbox import Outbox
-from channels.adapters.web_chat.rooms import Room, Rooms
-from channels.adapters.web_chat.tokens import Pass
+from channels.families.live_chat import codec
+from channels.families.live_chat.codec import Frame
+from channels.families.live_chat.messages import PAGE_LIMIT, Messages, View
+from channels.families.live_chat.outbox import Outbox
+from channels.families.live_chat.rooms import Room, Rooms
+from channels.families.live_chat.tokens import Pass
 from foundation.live import Signal
 
 PING_SECONDS = 25

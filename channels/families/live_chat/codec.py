@@ -1,4 +1,4 @@
-"""The web chat's words on the wire: what a client may send, and how a line of the transcript looks to it. Pure.
+"""The words on the wire: what a client may send, and how a line of the transcript looks to it. Pure.
 
 The same shapes serve REST, SSE and the socket. Ids of the client (`client_msg_id`) live inside our message ids:
 `<conversation>:<client id>`, so that the deduplication key is deterministic and the echo can name it.
@@ -15,12 +15,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from channels import text as texts
+from channels.families.live_chat.tokens import Pass
 from foundation import errors
 from foundation.clock import to_milliseconds
 from foundation.conversations import Message
-from foundation.messages import Attachment, ConversationId, Identifier, InboundMessage, MessageId, TenantId
+from foundation.messages import Attachment, Identifier, InboundMessage, MessageId
 
-CHANNEL = "web_chat"
 UPLOADS_PER_MESSAGE = 6
 SEQ_LIMIT = 2**53
 
@@ -47,16 +47,6 @@ class SeqForm(Strict):
 
 class StopForm(Strict):
     message_id: str = Field(min_length=1, max_length=200)
-
-
-class SessionForm(Strict):
-    site_key: str = Field("", max_length=200)
-    identity_jwt: str = Field("", max_length=8_000)
-    refresh_token: str = Field("", max_length=400)
-    keep: Literal["cookie", "storage"] = "cookie"
-    """storage: the page cannot keep our cookie and gets the refresh token in the body."""
-    fresh: bool = False
-    """Signed out: begin as a new visitor."""
 
 
 class Hello(Strict):
@@ -129,17 +119,15 @@ def client_message_id(conversation_id: str, stored_id: str) -> str | None:
 
 
 def to_inbound(
-    form: SendForm, *, tenant: TenantId, account: str, visitor: str, shop_account: str,
-    conversation_id: ConversationId, attachments: tuple[Attachment, ...], now: datetime,
+    form: SendForm, who: Pass, *, channel: str, account: str, attachments: tuple[Attachment, ...], now: datetime
 ) -> InboundMessage:  # fmt: skip
-    """`shop_account` is "" unless a signed user token proved it."""
     return InboundMessage(
-        tenant=tenant,
-        channel=CHANNEL,
+        tenant=who.tenant,
+        channel=channel,
         account=account,
-        thread=visitor,
-        message_id=message_id(conversation_id, form.client_msg_id),
-        sender=identifiers(account, visitor, shop_account),
+        thread=who.visitor,
+        message_id=message_id(who.conversation_id, form.client_msg_id),
+        sender=identifiers(channel, account, who.visitor, who.account),
         kind=_kind(form.text, attachments),
         text=form.text,
         attachments=attachments,
@@ -147,9 +135,10 @@ def to_inbound(
     )
 
 
-def identifiers(account: str, visitor: str, shop_account: str) -> tuple[Identifier, ...]:
-    """The visitor's id is ours and signed, so it is proven; it proves no more than "the same browser"."""
-    own = Identifier(namespace=f"{CHANNEL}:{account}", value=visitor, proven=True)
+def identifiers(channel: str, account: str, visitor: str, shop_account: str) -> tuple[Identifier, ...]:
+    """The visitor's id stands in a token that we signed, so it is proven; a web chat's proves no more than "the same
+    browser"."""
+    own = Identifier(namespace=f"{channel}:{account}", value=visitor, proven=True)
     if not shop_account:
         return (own,)
     return (own, Identifier(namespace="account", value=shop_account, proven=True))

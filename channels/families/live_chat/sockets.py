@@ -1,6 +1,6 @@
-"""The WebSocket of the web chat: hello, ready, replay, live; one reader, one writer, one feed and one timer each.
+"""The WebSocket of a live chat: hello, ready, replay, live; one reader, one writer, one feed and one timer each.
 
-`endpoints` mounts `Lobby.enter`. The origin is checked before the handshake is accepted; the token comes in the first
+`routes` mounts `Lobby.enter`. The origin is checked before the handshake is accepted; the token comes in the first
 frame (or as a subprotocol), never in the address. Close codes: 1009 too big, 1013 full, 4400 bad frame, 4401 token,
 4404 other conversation, 4408 slow reader, 4409 replaced by a newer socket, 4429 too fast.
 """
@@ -16,14 +16,13 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from channels.adapters.web_chat import codec
-from channels.adapters.web_chat.admission import READS, Origins, Pace, ServerKey
-from channels.adapters.web_chat.feed import PING_SECONDS, Feed
-from channels.adapters.web_chat.messages import Messages
-from channels.adapters.web_chat.rooms import Rooms
-from channels.adapters.web_chat.sessions import Sessions
-from channels.adapters.web_chat.tokens import Pass
 from channels.contract import Door
+from channels.families.live_chat import codec
+from channels.families.live_chat.admission import READS, Gate, Pace
+from channels.families.live_chat.feed import PING_SECONDS, Feed
+from channels.families.live_chat.messages import Messages
+from channels.families.live_chat.rooms import Rooms
+from channels.families.live_chat.tokens import Pass, Passes
 from foundation import errors
 from foundation.clock import Clock
 
@@ -58,12 +57,11 @@ class Closed(Exception):
 class Parts:
     """What a socket works with."""
 
-    sessions: Sessions
+    passes: Passes
     messages: Messages
     rooms: Rooms
     pace: Pace
-    origins: Origins
-    server_key: ServerKey
+    gate: Gate
     clock: Clock
     timing: Timing
 
@@ -77,10 +75,7 @@ class Lobby:
 
     async def enter(self, websocket: WebSocket, door: Door) -> None:
         try:
-            self._parts.origins.check(
-                websocket.headers.get("origin"),
-                server=self._parts.server_key.fits(websocket.headers.get("x-server-key")),
-            )
+            self._parts.gate.enter(websocket.headers)
         except errors.NotPermitted:
             await websocket.close(4403)
             return
@@ -130,7 +125,7 @@ class Lobby:
 
     def _authenticate(self, token: str, conversation_id: str) -> Pass:
         try:
-            who = self._parts.sessions.read(token)
+            who = self._parts.passes.read(token)
         except errors.NotAuthentic as error:
             raise Closed(4401, error.code) from error
         if conversation_id and conversation_id != who.conversation_id:
@@ -232,7 +227,7 @@ class ChatSocket:
             self._feed.outbox.put({"t": "message", **codec.render_message(stored)})
 
     def _renew(self, token: str) -> None:
-        who = self._parts.sessions.read(token)
+        who = self._parts.passes.read(token)
         if (who.visitor, who.conversation_id) != (self.who.visitor, self.who.conversation_id):
             raise Closed(4404, "conversation")
         self.who = who

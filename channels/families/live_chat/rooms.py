@@ -82,7 +82,7 @@ class Rooms:
         self._poller: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        self._poller = asyncio.create_task(self._poll(), name="web chat poll")
+        self._poller = asyncio.create_task(self._poll(), name="live chat poll")
 
     def close(self) -> None:
         if self._poller is not None:

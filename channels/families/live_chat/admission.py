@@ -1,4 +1,4 @@
-"""Who may come in at the web chat: exact origins, so many messages in so many seconds, so many sockets.
+"""Who may come in: exact origins, so many messages in so many seconds, so many sockets.
 
 Browsers do not apply CORS to WebSockets, so the origin is checked here, before anything is accepted. A request without
 an origin is no browser's: it needs the server key.
@@ -7,7 +7,8 @@ an origin is no browser's: it needs the server key.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -23,8 +24,53 @@ REPEATS = RateLimitItemPerSecond(200, 10)
 SESSIONS = RateLimitItemPerSecond(60, 60)
 UPLOADS = RateLimitItemPerSecond(12, 60)
 READS = RateLimitItemPerSecond(120, 10)
+SHARED = {
+    "Access-Control-Allow-Headers": "authorization, content-type, last-event-id",
+    "Access-Control-Max-Age": "600",
+    "Vary": "Origin",
+}
 _REMEMBERED = 20_000
 _LOOPBACK = ("localhost", "127.0.0.1")
+
+
+class Gate(Protocol):
+    """Who may call from where. `headers` are a request's, in lower case or case-insensitive."""
+
+    def enter(self, headers: Mapping[str, str]) -> None:
+        """For whoever opens a session or a socket. Raises `NotPermitted`."""
+        ...
+
+    def check(self, origin: str) -> None:
+        """For every other call of a page, which carries a token. Raises `NotPermitted`."""
+        ...
+
+    def shares(self, origin: str) -> Mapping[str, str]:
+        """The headers that let a page of this origin read an answer; none for an origin that may not."""
+        ...
+
+
+class SiteGate:
+    """Pages of the allowed origins, and servers with the key. Keeps `Gate`."""
+
+    def __init__(self, origins: Origins, server_key: ServerKey) -> None:
+        self._origins = origins
+        self._server_key = server_key
+
+    def enter(self, headers: Mapping[str, str]) -> None:
+        self._origins.check(headers.get("origin"), server=self._server_key.fits(headers.get("x-server-key")))
+
+    def check(self, origin: str) -> None:
+        self._origins.check(origin)
+
+    def shares(self, origin: str) -> Mapping[str, str]:
+        if not self._origins.allows(origin):
+            return {}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Credentials": "true",
+            "Access-Control-Allow-Methods": "GET, POST",
+            **SHARED,
+        }
 
 
 class Origins:

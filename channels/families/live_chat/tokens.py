@@ -1,4 +1,4 @@
-"""The tokens at the web chat's door: visitor tokens that we sign, and user tokens that the shop signed.
+"""The tokens at the door: visitor tokens that we sign, and user tokens that the shop signed for the web chat.
 
 A visitor token (15 minutes) names one visitor and one conversation; every look-up is scoped by it. A user token proves
 an account: HS256 by one of the shop's keys, `aud` "huiliu", `sub` the account, `exp` at most 24 hours ahead.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
@@ -26,7 +26,6 @@ LEEWAY = timedelta(seconds=60)
 """How far the clocks of the shop and ours may differ."""
 ALGORITHM = "HS256"
 KEY_ID = "visitor-1"
-AUDIENCE = "huiliu:web_chat"
 IDENTITY_AUDIENCE = "huiliu"
 
 
@@ -47,18 +46,28 @@ class ProvenAccount:
     until: datetime
 
 
+class Passes(Protocol):
+    def read(self, token: str) -> Pass:
+        """Raises `NotAuthentic`."""
+        ...
+
+
 class VisitorTokens:
-    def __init__(self, signing_key: bytes, clock: Clock) -> None:
+    """`audience` is the channel's own: a token of one is none of another."""
+
+    def __init__(self, signing_key: bytes, clock: Clock, *, audience: str) -> None:
         self._key = OctKey.import_key(signing_key)
+        self._audience = audience
         self._clock = clock
 
     def issue(
-        self, tenant: TenantId, *, visitor: str, conversation_id: str, proven: ProvenAccount | None
-    ) -> tuple[str, datetime]:
+        self, tenant: TenantId, *, visitor: str, conversation_id: str, proven: ProvenAccount | None,
+        until: datetime | None = None,
+    ) -> tuple[str, datetime]:  # fmt: skip
         now = self._clock()
-        expires_at = now + VISITOR_LIFE
+        expires_at = now + VISITOR_LIFE if until is None else min(now + VISITOR_LIFE, until)
         claims: dict[str, Any] = {
-            "aud": AUDIENCE, "sub": visitor, "tid": tenant, "cid": conversation_id,
+            "aud": self._audience, "sub": visitor, "tid": tenant, "cid": conversation_id,
             "iat": int(now.timestamp()), "exp": int(expires_at.timestamp()),
         }  # fmt: skip
         if proven is not None:
@@ -72,7 +81,7 @@ class VisitorTokens:
         claims, header = _decode(token, self._key)
         now = self._clock().timestamp()
         try:
-            right = header["kid"] == KEY_ID and claims["aud"] == AUDIENCE and claims["tid"] == tenant
+            right = header["kid"] == KEY_ID and claims["aud"] == self._audience and claims["tid"] == tenant
             expires, visitor = float(claims["exp"]), str(claims["sub"])
             conversation_id, account = str(claims["cid"]), str(claims.get("acc", ""))
             account_expires = float(claims.get("acx", 0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from channels.adapters.web_chat.codec import Frame, dump
+from channels.families.live_chat.codec import Frame, dump
 
 FRAME_LIMIT = 256
 BYTE_LIMIT = 512 * 1024

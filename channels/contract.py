@@ -32,6 +32,7 @@ from foundation.messages import (
     ContentKind,
     ConversationId,
     InboundMessage,
+    Observation,
     OutboundMessage,
     TenantId,
 )
@@ -138,6 +139,13 @@ class Door(Protocol):
     async def prove(self, message: InboundMessage, *, account: str, valid_seconds: int) -> None:
         """The sender of `message`, which itself is not stored, has proven an account: the conversation learns of it
         and goes on with what had to wait. Repeatable for the same `message_id`."""
+        ...
+
+    async def observe(
+        self, tenant: TenantId, conversation_id: ConversationId, observations: Sequence[Observation]
+    ) -> None:
+        """What the customer of this conversation did on the shop's pages, whether the conversation has begun or not. Starts
+        no turn. Repeatable: an observation counts once by its id."""
         ...
 
     async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:

@@ -32,9 +32,9 @@ from channels.exchange import Exchange
 from foundation import conversations, errors
 from foundation.bus.contract import Bus, Entry
 from foundation.clock import Clock
-from foundation.events import IdentityProven, MessageReceived
+from foundation.events import BehaviourObserved, IdentityProven, MessageReceived
 from foundation.live import Hub, Signal
-from foundation.messages import Choice, ConversationId, InboundMessage, TenantId
+from foundation.messages import Choice, ConversationId, InboundMessage, Observation, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
 from foundation.telemetry import Metrics
@@ -179,6 +179,19 @@ class Intake:
             Entry(message.tenant, f"{_source(message)}:proof", message.message_id, conversation_id, event),
             write,
         )
+
+    async def observe(
+        self, tenant: TenantId, conversation_id: ConversationId, observations: Sequence[Observation]
+    ) -> None:
+        if not observations:
+            return
+        lane = f"behaviour:{conversation_id}"
+        names = "\0".join(one.id for one in observations)
+        key = hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()
+        event = BehaviourObserved(
+            tenant=tenant, conversation_id=conversation_id, observations=tuple(observations)
+        )
+        await self._bus.accept(Entry(tenant, lane, key, lane, event))
 
     async def keep_unreadable(self, tenant: TenantId, channel: Channel, webhook: Webhook) -> None:
         """A payload that cannot be read is kept as it came, under the digest of its bytes, for whoever mends the codec."""

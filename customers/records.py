@@ -1,6 +1,6 @@
-"""Who is known to us, in SQL: identities, what a conversation came in through and has proven, sign-in links.
+"""Who is known to us, in SQL: identities, what a conversation came in through and has proven, sign-in links, behaviour.
 
-`directory.py` and `sign_in.py` are the only users. Every function takes an open connection and can be repeated; on
+`directory.py`, `sign_in.py` and `behaviour.py` are the only users. Every function takes an open connection and can be repeated; on
 Postgres two transactions may do the same at once and end with the same rows. Values that name a person are sealed; they
 are found by a keyed digest.
 """
@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import from_milliseconds, to_milliseconds
-from foundation.messages import ConversationId, CustomerId, TenantId
+from foundation.conversations import conversation_table
+from foundation.messages import ConversationId, CustomerId, Observation, TenantId
 from foundation.storage.database import Sealed, metadata
 
 identity_table = sa.Table(
@@ -69,6 +70,20 @@ sign_in_link_table = sa.Table(
     sa.Column("expires_at", sa.BigInteger, nullable=False),
     sa.Column("used_at", sa.BigInteger),
     sa.Index("sign_in_link_age", "tenant", "expires_at"),
+)
+
+
+behaviour_table = sa.Table(
+    "behaviour_event",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("conversation_id", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("data", Sealed, nullable=False),
+    sa.Index("behaviour_event_newest", "tenant", "conversation_id", "at"),
+    sa.Index("behaviour_event_age", "tenant", "at"),
 )
 
 
@@ -272,6 +287,52 @@ def drop_links(connection: sa.Connection, tenant: TenantId, *, expired_before: d
             table.tenant == tenant, table.expires_at < to_milliseconds(expired_before)
         )
     )
+
+
+def add_observation(
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, seen: Observation
+) -> None:
+    insert = _insert(connection)(behaviour_table).values(
+        tenant=tenant, conversation_id=conversation_id, id=seen.id, type=seen.type, at=to_milliseconds(seen.at),
+        data=seen.model_dump_json(exclude_defaults=True),
+    )  # fmt: skip
+    connection.execute(insert.on_conflict_do_nothing())
+
+
+def drop_observations(
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, *, keep: int, before: datetime
+) -> None:  # fmt: skip
+    """All but the newest of this conversation, and those of every conversation that are older than `before`."""
+    table = behaviour_table.c
+    mine = (table.tenant == tenant) & (table.conversation_id == conversation_id)
+    oldest_kept = (
+        sa.select(table.at).where(mine).order_by(table.at.desc()).limit(1).offset(keep - 1).scalar_subquery()
+    )
+    connection.execute(sa.delete(behaviour_table).where(mine, table.at < oldest_kept))
+    connection.execute(
+        sa.delete(behaviour_table).where(table.tenant == tenant, table.at < to_milliseconds(before))
+    )
+
+
+def read_observations(
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, limit: int
+) -> list[Observation]:
+    """Newest first, of all conversations of the customer who is known in this one."""
+    table, talk = behaviour_table.c, conversation_table.c
+    customer = (
+        sa.select(talk.customer_id).where(talk.tenant == tenant, talk.id == conversation_id).scalar_subquery()
+    )
+    same = sa.select(talk.id).where(talk.tenant == tenant, talk.customer_id == customer)
+    rows = connection.execute(
+        sa.select(table.data)
+        .where(
+            table.tenant == tenant,
+            sa.or_(table.conversation_id == conversation_id, table.conversation_id.in_(same)),
+        )
+        .order_by(table.at.desc(), table.id)
+        .limit(limit)
+    )
+    return [Observation.model_validate_json(row.data) for row in rows]
 
 
 def _insert(connection: sa.Connection) -> Any:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from foundation.messages import ConversationId, Frozen, InboundMessage, OutboundMessage, TenantId
+from foundation.messages import (
+    ConversationId,
+    Frozen,
+    InboundMessage,
+    Observation,
+    OutboundMessage,
+    TenantId,
+)
 
 
 class Event(Frozen):
@@ -91,6 +98,15 @@ class IdentityProven(Event):
     conversation_id: ConversationId
 
 
+class BehaviourObserved(Event):
+    """What a customer did on the shop's pages; starts no turn. Lane: the conversation's behaviour, apart from its messages,
+    so that neither waits for the other. Heard by the customers' side, which keeps it for the desk."""
+
+    name = "BehaviourObserved"
+    conversation_id: ConversationId
+    observations: tuple[Observation, ...]
+
+
 class ArticlePublished(Event):
     """A version was published; lane: the knowledge base of the tenant; heard by ingestion."""
 
@@ -131,6 +147,7 @@ EVENTS: dict[str, type[Event]] = {
         ReplyRedirected,
         ConversationReturned,
         IdentityProven,
+        BehaviourObserved,
         ArticlePublished,
         ArticleIndexed,
         ReplyFailed,

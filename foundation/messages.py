@@ -71,6 +71,23 @@ class InboundMessage(Frozen):
     """Opaque to everybody but the channel: what it needs later to answer (a reply token, a service address …)."""
 
 
+class Observation(Frozen):
+    """Something that a customer did beside writing to us: looked at a page, stayed on it, clicked, searched. Told by the
+    shop's own page or app, so it is a hint for whoever helps them and proves nothing."""
+
+    id: str = Field(min_length=1, max_length=64)
+    type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    """page_view, dwell, click, search, or the shop's own word."""
+    at: datetime
+    page: str = Field("", max_length=200)
+    url: str = Field("", max_length=2000)
+    title: str = Field("", max_length=300)
+    product: str = Field("", max_length=100)
+    query: str = Field("", max_length=200)
+    target: str = Field("", max_length=200)
+    seconds: float = Field(0, ge=0, le=86_400)
+
+
 class Choice(Frozen):
     """A button, or where the channel has none a numbered line; `value` is what comes back as text when chosen."""
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from foundation import conversations
 from foundation.bus.contract import Entry, Outcome, Turn
 from foundation.clock import Clock
-from foundation.events import HandoffRequested
+from foundation.events import BehaviourObserved, HandoffRequested
 from foundation.messages import ConversationId
 from service.worker import Handler
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 HEARD: Mapping[str, str] = {
     "MessageReceived": "turns.handle_message",
     "IdentityProven": "turns.handle_proof",
+    "BehaviourObserved": "behaviour.handle",
     "ApprovalDecided": "turns.handle_approval",
     "ConversationReturned": "turns.handle_return",
     "HandoffRequested": "desk.handoff_requested",
@@ -52,7 +53,7 @@ class GivenUp:
 
     def __call__(self, turn: Turn) -> Outcome:
         conversation_id = getattr(turn.entry.event, "conversation_id", None)
-        if conversation_id is None or isinstance(turn.entry.event, HandoffRequested):
+        if conversation_id is None or isinstance(turn.entry.event, HandoffRequested | BehaviourObserved):
             return Outcome()
         tenant, now = turn.entry.tenant, self._clock()
 

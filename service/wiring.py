@@ -36,6 +36,7 @@ from channels.delivery import Delivery
 from channels.elsewhere import Elsewhere
 from channels.intake import Intake
 from channels.places import find_channel
+from customers.behaviour import Behaviour
 from customers.directory import Directory
 from foundation import conversations
 from foundation.bus.contract import Bus, Outgoing
@@ -125,6 +126,7 @@ class System:
     knowledge: KnowledgeBase
     ingestion: Ingestion
     directory: Directory
+    behaviour: Behaviour
     channels: ChannelSet
     intake: Intake
     delivery: Delivery
@@ -317,7 +319,7 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
         orders=orders, library=Library(database, clock), articles=articles,
         knowledge=knowledge,
         ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
-        directory=directory, channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
+        directory=directory, behaviour=Behaviour(clock), channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
         channel_desk=ChannelDesk(channel_registry.CHANNELS, channels, database, clock=clock),
         deliver=replaced.get("deliver") or delivery.deliver,
     )  # fmt: skip

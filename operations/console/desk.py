@@ -47,7 +47,7 @@ class DeskPage:
         self._rows: list[Row] = []
         self._chosen: ConversationId | None = None
         self._talk = Talk(visit, desk, on_changed=self._look, on_pane=self._turn_to)
-        self._side = SidePanel(visit, desk)
+        self._side = SidePanel(visit, desk, reading.now)
         self._help: ui.dialog | None = None
 
     async def draw(self) -> None:

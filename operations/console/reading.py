@@ -18,11 +18,12 @@ import sqlalchemy as sa
 
 from agent import records
 from agent.tools.contract import OrderSystem
+from customers import behaviour
 from customers.directory import Directory, Person
 from foundation import conversations, errors
 from foundation.clock import Clock
 from foundation.conversations import Conversation, Message, message_table
-from foundation.messages import ConversationId, TenantId
+from foundation.messages import ConversationId, Observation, TenantId
 from foundation.storage.database import Database
 from operations.console.words import Words
 from operations.desk import Desk, Note
@@ -81,6 +82,8 @@ class View:
     approvals: tuple[records.ApprovalRow, ...]
     notes: tuple[Note, ...]
     orders: Orders
+    behaviour: tuple[Observation, ...] = ()
+    """What the customer looked at lately, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +157,16 @@ class DeskReading:
                 ),
                 records.read_turns(connection, tenant, conversation_id),
                 records.waiting_approvals(connection, tenant, conversation_id),
+                behaviour.recent(connection, tenant, conversation_id),
             )
 
-        conversation, person, messages, turns, approvals = await self._database.read(read)
+        conversation, person, messages, turns, approvals, seen = await self._database.read(read)
         notes = await self._desk.notes(tenant, conversation_id)
         holder = await self._staff.find(tenant, conversation.held_by) if conversation.held_by else None
         return View(
             conversation=conversation, name=_shown_name(person), holder_name=holder.name if holder else "", person=person, messages=tuple(messages),
             turns=tuple(turns), approvals=tuple(approvals), notes=tuple(notes),
-            orders=await self._recent_orders(tenant, person),
+            orders=await self._recent_orders(tenant, person), behaviour=tuple(seen),
         )  # fmt: skip
 
     async def _recent_orders(self, tenant: TenantId, person: Person | None) -> Orders:

@@ -14,7 +14,8 @@ from nicegui import ui
 
 from agent.records import ApprovalRow, TurnRow
 from customers.directory import Proof
-from foundation.messages import ConversationId
+from foundation.clock import Clock
+from foundation.messages import ConversationId, Observation
 from operations.console import frame
 from operations.console.reading import Orders, View, caller
 from operations.desk import SYSTEM, Desk, Note
@@ -40,7 +41,8 @@ class _Section:
 
 
 class SidePanel:
-    def __init__(self, visit: frame.Visit, desk: Desk) -> None:
+    def __init__(self, visit: frame.Visit, desk: Desk, now: Clock) -> None:
+        self._now = now
         self._visit = visit
         self._words = visit.words
         self._desk = desk
@@ -62,11 +64,13 @@ class SidePanel:
             conversation.handoff_summary or "",
             [(turn.valence, turn.emotion) for turn in view.turns],
         )
+        seen = [(self._said(one), frame.ago(self._words, one.at, self._now())) for one in view.behaviour]
         sections = [
             *((one.id, _Section(one, partial(self._draw_approval, one))) for one in view.approvals),
             ("person", _Section(who, partial(self._draw_person, *who))),
             ("summary", _Section(summary, partial(self._draw_summary, summary))),
             ("emotion", _Section(curve, partial(self._draw_emotion, curve))),
+            ("seen", _Section(seen, partial(self._draw_behaviour, seen))),
             ("notes", _Section(view.notes, partial(self._draw_notes, view.notes))),
             ("note box", _Section(conversation.id, partial(self._draw_note_box, conversation.id))),
             ("orders", _Section(view.orders, partial(self._draw_orders, view.orders))),
@@ -127,6 +131,28 @@ class SidePanel:
                 ui.label(self._words("desk.emotion_now")).classes("quiet")
                 frame.badge(self._words.emotion(last), _EMOTION_TONES.get(last, ""))
             ui.html(_curve([valence for valence, _ in curve]), sanitize=False)
+
+    def _draw_behaviour(self, seen: Sequence[tuple[str, str]]) -> None:
+        if not seen:
+            return
+        frame.section(self._words("desk.behaviour"))
+        with ui.element("div").classes("card").mark("behaviour"):
+            for said, since in seen:
+                with ui.element("div").classes("row between"):
+                    ui.label(said).props("dir=auto")
+                    ui.label(since).classes("quiet small")
+
+    def _said(self, seen: Observation) -> str:
+        """ "Looked at …": the product, page or address, whichever the shop named."""
+        what = seen.title or seen.product or seen.page or seen.url
+        known = self._words.behaviour(seen.type)
+        return known.format(
+            type=seen.type,
+            what=what,
+            query=seen.query,
+            target=seen.target or what,
+            seconds=round(seen.seconds),
+        )
 
     def _draw_orders(self, orders: Orders) -> None:
         words = self._words

@@ -64,6 +64,11 @@ class Words:
     def order_state(self, code: str) -> str:
         return self._named("order", code)
 
+    def behaviour(self, code: str) -> str:
+        """A pattern with the places {type}, {what}, {query}, {target}, {seconds}."""
+        pattern = self._texts.get(f"behaviour.{code}") or self._texts["behaviour.other"]
+        return str(pattern[self.language])
+
     def _named(self, family: str, code: str | None) -> str:
         """Codes that the console has no word for (a tenant's own rule, another shop's state) are shown as they are."""
         key = f"{family}.{code}"

@@ -121,6 +121,10 @@ class StaffRoutes:
                 for one in view.approvals
             ],
             "notes": [dataclasses.asdict(note) for note in view.notes],
+            "behaviour": [
+                {**seen.model_dump(exclude={"at"}, exclude_defaults=True), "at": to_milliseconds(seen.at)}
+                for seen in view.behaviour
+            ],
         }  # fmt: skip
 
     async def _take(self, request: Request, member: Member) -> Any:

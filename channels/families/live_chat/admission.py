@@ -23,6 +23,7 @@ REPEATS = RateLimitItemPerSecond(200, 10)
 """The same message again costs little and is what a bad line does; still not without end."""
 SESSIONS = RateLimitItemPerSecond(60, 60)
 UPLOADS = RateLimitItemPerSecond(12, 60)
+EVENTS = RateLimitItemPerSecond(60, 60)
 READS = RateLimitItemPerSecond(120, 10)
 SHARED = {
     "Access-Control-Allow-Headers": "authorization, content-type, last-event-id",

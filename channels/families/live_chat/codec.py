@@ -17,12 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from channels import text as texts
 from channels.families.live_chat.tokens import Pass
 from foundation import errors
-from foundation.clock import to_milliseconds
+from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.conversations import Message
-from foundation.messages import Attachment, Identifier, InboundMessage, MessageId
+from foundation.messages import Attachment, Identifier, InboundMessage, MessageId, Observation
 
 UPLOADS_PER_MESSAGE = 6
 SEQ_LIMIT = 2**53
+MOMENT_LIMIT = 253_402_300_799_999
+"""The last millisecond that a date can name."""
+EVENTS_AT_ONCE = 100
+_TOLD = ("page", "url", "title", "product", "query", "target")
 
 
 class Strict(BaseModel):
@@ -47,6 +51,26 @@ class SeqForm(Strict):
 
 class StopForm(Strict):
     message_id: str = Field(min_length=1, max_length=200)
+
+
+class Seen(Strict):
+    """One thing that the customer did in the shop."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+    type: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    at: int = Field(0, ge=0, le=MOMENT_LIMIT)
+    """Unix milliseconds by the client's clock; 0 or later than now: now."""
+    page: str = Field("", max_length=200)
+    url: str = Field("", max_length=2000)
+    title: str = Field("", max_length=300)
+    product: str = Field("", max_length=100)
+    query: str = Field("", max_length=200)
+    target: str = Field("", max_length=200)
+    seconds: float = Field(0, ge=0, le=86_400)
+
+
+class EventsForm(Strict):
+    events: tuple[Seen, ...] = Field(min_length=1, max_length=EVENTS_AT_ONCE, strict=False)
 
 
 class Hello(Strict):
@@ -142,6 +166,20 @@ def identifiers(channel: str, account: str, visitor: str, shop_account: str) -> 
     if not shop_account:
         return (own,)
     return (own, Identifier(namespace="account", value=shop_account, proven=True))
+
+
+def to_observations(form: EventsForm, now: datetime) -> list[Observation]:
+    """Text is cleaned as that of messages is."""
+    return [
+        Observation(
+            id=seen.id,
+            type=seen.type,
+            at=min(from_milliseconds(seen.at), now) if seen.at else now,
+            seconds=seen.seconds,
+            **{name: texts.clean(getattr(seen, name))[0] for name in _TOLD},
+        )
+        for seen in form.events
+    ]
 
 
 def render_message(message: Message) -> Frame:

@@ -128,6 +128,9 @@ class Messages:
             for topic in (who.conversation_id, f"desk:{who.tenant}"):
                 self._around.hub.tell(Signal("receipt", topic, who="customer"))
 
+    async def observe(self, who: Pass, form: codec.EventsForm, door: Door) -> None:
+        await door.observe(who.tenant, who.conversation_id, codec.to_observations(form, self._around.clock()))
+
     def typing(self, who: Pass) -> None:
         self._around.hub.tell(Signal("typing", who.conversation_id, who="customer"))
 

@@ -25,6 +25,7 @@ from foundation import errors
 
 BODY_LIMIT = 262_144
 """Bytes of a JSON body; a message of 10,000 characters, each escaped, needs a quarter of it."""
+EVENTS_LIMIT = 65_536
 WAIT_LIMIT = 25.0
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -65,6 +66,7 @@ class Routes:
         return [
             route(gate, f"{below}/messages", lambda request: self._messages(request, door), "GET", "POST"),
             route(gate, f"{below}/read", self._read, "POST"),
+            route(gate, f"{below}/events", lambda request: self._events(request, door), "POST"),
             route(gate, f"{below}/typing", self._typing, "POST"),
             route(gate, f"{below}/stop", self._stop, "POST"),
             route(gate, f"{below}/uploads", self._upload, "POST"),
@@ -103,6 +105,13 @@ class Routes:
         form = await answers.read_form(request, codec.SeqForm)
         await self._parts.messages.seen(who, read=form.seq)
         return Response(status_code=204)
+
+    async def _events(self, request: Request, door: Door) -> Response:
+        who = self.who(request)
+        self._parts.pace.spend(admission.EVENTS, "events", who.visitor)
+        form = await answers.read_form(request, codec.EventsForm, EVENTS_LIMIT)
+        await self._parts.messages.observe(who, form, door)
+        return Response(status_code=202)
 
     async def _typing(self, request: Request) -> Response:
         who = self.who(request)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from channels.adapters.email.codec import Mailbox, parse
 from channels.adapters.email.threads import Threads
 from channels.contract import Accepted, Receipt
-from foundation.messages import ConversationId, InboundMessage, TenantId
+from foundation.messages import ConversationId, InboundMessage, Observation, TenantId
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 ADDRESS = "care@shop.example"
@@ -60,6 +61,11 @@ class KeepingDoor:
 
     async def prove(self, message: InboundMessage, *, account: str, valid_seconds: int) -> None:
         raise AssertionError(account, valid_seconds, message.kind)
+
+    async def observe(
+        self, tenant: TenantId, conversation_id: ConversationId, observations: Sequence[Observation]
+    ) -> None:
+        raise NotImplementedError
 
     async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
         self.reports.append(receipt)

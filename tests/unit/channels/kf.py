@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from foundation.messages import (
     ConversationId,
     InboundMessage,
     MessageId,
+    Observation,
     OutboundMessage,
     Reply,
     TenantId,
@@ -67,6 +68,11 @@ class Door:
         return ConversationId(message.thread)
 
     async def prove(self, message: InboundMessage, *, account: str, valid_seconds: int) -> None:
+        raise NotImplementedError
+
+    async def observe(
+        self, tenant: TenantId, conversation_id: ConversationId, observations: Sequence[Observation]
+    ) -> None:
         raise NotImplementedError
 
     async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:

@@ -6,12 +6,14 @@ at the root, everybody's under `/t/<tenant>`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
+from starlette.datastructures import URLPath
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, Route
+from starlette.types import Receive, Scope, Send
 
 from channels import answers
 from channels.contract import BODY_LIMIT, Channel, Webhook
@@ -28,15 +30,16 @@ def routes(intake: Intake, channels: Channels, *, clock: Clock, metrics: Metrics
     handler = answers.answering(hooks.receive)
     address = "/v1/hooks/{tenant}/{channel}"
     tenants = list(dict.fromkeys(tenant for tenant, _ in channels))
-    mounts = [Mount(f"/t/{tenant}", routes=_own_routes(channels, tenant, intake)) for tenant in tenants]
+    own = {tenant: OwnRoutes(channels, tenant, intake) for tenant in tenants}
     return [
         Route(address, handler, methods=["GET", "POST"]),
         Route(f"{address}/{{account}}", handler, methods=["GET", "POST"]),
-        *mounts,
-        *(_own_routes(channels, tenants[0], intake) if tenants else ()),
+        *(Mount(f"/t/{tenant}", routes=[routes]) for tenant, routes in own.items()),
+        *(own[tenant] for tenant in tenants[:1]),
     ]
 
 
+_CHOSEN = "huiliu.own_route"
 _METHODS: Mapping[str, Literal["GET", "POST", "HEAD"]] = {"GET": "GET", "POST": "POST", "HEAD": "HEAD"}
 
 
@@ -84,10 +87,40 @@ class Hooks:
         return tenant, channel
 
 
-def _own_routes(channels: Channels, tenant: TenantId, intake: Intake) -> list[BaseRoute]:
-    return [
-        route
-        for (owner, _), channel in channels.items()
-        if owner == tenant
-        for route in channel.routes(intake)
-    ]
+class OwnRoutes(BaseRoute):
+    """What the channels of a tenant bring themselves. Looks anew for each call, because accounts come and go while the
+    product runs."""
+
+    def __init__(self, channels: Channels, tenant: TenantId, intake: Intake) -> None:
+        self._channels = channels
+        self._tenant = tenant
+        self._intake = intake
+        self._known: dict[str, tuple[Channel, Sequence[BaseRoute]]] = {}
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        partial: tuple[Match, Scope] = (Match.NONE, {})
+        for route in self._current():
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                return match, {**child, _CHOSEN: route}
+            if match is Match.PARTIAL and partial[0] is Match.NONE:
+                partial = (match, {**child, _CHOSEN: route})
+        return partial
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope[_CHOSEN].handle(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        raise NoMatchFound(name, path_params)
+
+    def _current(self) -> Iterator[BaseRoute]:
+        open_ones = {
+            place: channel for (tenant, place), channel in self._channels.items() if tenant == self._tenant
+        }
+        for place in self._known.keys() - open_ones.keys():
+            del self._known[place]
+        for place, channel in open_ones.items():
+            known = self._known.get(place)
+            if known is None or known[0] is not channel:
+                known = self._known[place] = (channel, channel.routes(self._intake))
+            yield from known[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from channels.adapters import (
     alexa,
     aligenie,
+    app,
     dingtalk,
     douyin,
     dueros,
@@ -36,6 +37,7 @@ from channels.contract import ChannelSpec
 
 CHANNELS: tuple[ChannelSpec, ...] = (
     web_chat.SPEC,
+    app.SPEC,
     wechat_oa.SPEC,
     wechat_mini.SPEC,
     wecom_kf.SPEC,

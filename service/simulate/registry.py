@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from channels.adapters.alexa.settings import AlexaSettings
 from channels.adapters.aligenie.settings import AligenieSettings
+from channels.adapters.app.settings import AppSettings
 from channels.adapters.dingtalk.settings import DingtalkSettings
 from channels.adapters.douyin.settings import DouyinSettings
 from channels.adapters.dueros.settings import DuerosSettings
@@ -32,6 +33,7 @@ from channels.adapters.whatsapp.settings import WhatsappSettings
 from channels.adapters.xiaoai.settings import XiaoaiSettings
 from foundation import settings
 from service.simulate import stage
+from service.simulate.app import phone as app_phone
 from service.simulate.chat.dingtalk import Dingtalk
 from service.simulate.chat.douyin import Douyin
 from service.simulate.chat.feishu import Feishu
@@ -81,6 +83,7 @@ SIMULATORS: tuple[Simulator, ...] = (
     Simulator("dueros", DuerosSettings, platform=DuerosPlatform),
     Simulator("xiaoai", XiaoaiSettings, platform=XiaoaiPlatform),
     Simulator("alexa", AlexaSettings, platform=AlexaPlatform),
+    Simulator("app", AppSettings, play=app_phone.play),
     Simulator("slack", SlackSettings, platform=SlackPlatform),
     Simulator("teams", TeamsSettings, platform=TeamsPlatform),
     Simulator("whatsapp", WhatsappSettings, platform=WhatsappPlatform),

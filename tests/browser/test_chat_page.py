@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from channels.adapters.web_chat.connection import WebChat
 from foundation import conversations
 from foundation.clock import utc_now
 from foundation.conversations import Draft
@@ -165,6 +166,7 @@ async def test_nothing_is_lost_or_doubled_when_the_line_breaks(chromium: Browser
     async with chat(chromium, house) as page:
         await say(page, "第一条")
         await expect(page.locator(".theirs")).to_have_count(1)
+        assert isinstance(house.channel, WebChat)
         await house.channel._lobby.close()
         await page.context.set_offline(True)
         await expect(page.locator("#banner")).to_contain_text("网络已断开")

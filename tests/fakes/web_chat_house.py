@@ -23,17 +23,18 @@ from starlette.applications import Starlette
 
 from channels import endpoints
 from channels.adapters.web_chat.connection import Settings, WebChat
-from channels.contract import Surroundings
+from channels.contract import Channel, Surroundings
 from channels.delivery import Delivery
 from channels.families.live_chat.sockets import Timing
 from channels.intake import Intake
+from customers.behaviour import Behaviour
 from foundation import conversations
 from foundation.bus.contract import Bus, Outcome, Outgoing, Turn
 from foundation.bus.embedded import EmbeddedBus
 from foundation.bus.postgres import PostgresBus
 from foundation.clock import Clock
 from foundation.conversations import Draft
-from foundation.events import MessageReceived
+from foundation.events import BehaviourObserved, MessageReceived
 from foundation.live import Hub, Signal
 from foundation.messages import (
     Choice,
@@ -82,14 +83,17 @@ class House:
             TENANT, self.public_url, self.database, self.vault, self.hub, self.clock, data_dir=self.folder,
             origins=self.origins, identity_keys={"k1": SecretStr(IDENTITY_SECRET)},
         )  # fmt: skip
-        settings = Settings(server_key=SecretStr(SERVER_KEY), brand=self.brand)
-        self.channel = WebChat(settings, surroundings, self.timing)
-        channels = {(TENANT, "web_chat"): self.channel}
+        self.channel = self.make_channel(surroundings)
+        channels = {(TENANT, self.channel.name): self.channel}
         self.delivery = Delivery(
             channels, self.database, hub=self.hub, clock=self.clock, metrics=self.metrics
         )
         routes = endpoints.routes(self.intake, channels, clock=self.clock, metrics=self.metrics)
         self.app = Starlette(routes=list(routes))
+
+    def make_channel(self, surroundings: Surroundings) -> Channel:
+        settings = Settings(server_key=SecretStr(SERVER_KEY), brand=self.brand)
+        return WebChat(settings, surroundings, self.timing)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[House]:
@@ -133,6 +137,9 @@ class House:
 
     async def _turn(self, turn: Turn) -> None:
         event = turn.entry.event
+        if isinstance(event, BehaviourObserved):
+            await self.bus.finish(turn, await Behaviour(self.clock).handle(event, turn))
+            return
         if not isinstance(event, MessageReceived) or self.answerer is None:
             await self.bus.finish(turn, Outcome())
             return
@@ -143,7 +150,7 @@ class House:
         said = event.message
         message = OutboundMessage(
             tenant=TENANT, channel=said.channel, account=said.account, conversation_id=event.conversation_id,
-            message_id=MessageId(f"reply-to-{said.message_id}"), recipient="visitor", role="bot", reply=reply,
+            message_id=MessageId(f"reply-to-{said.message_id}"), recipient=said.sender[0].value, role="bot", reply=reply,
         )  # fmt: skip
 
         def write(connection: sa.Connection) -> None:

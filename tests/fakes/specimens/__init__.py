@@ -8,6 +8,7 @@ from channels.contract import Surroundings
 from tests.fakes.specimens import (
     alexa,
     aligenie,
+    app,
     dingtalk,
     douyin,
     dueros,
@@ -73,6 +74,7 @@ REPLY_CONTEXTS: dict[str, dict[str, str]] = {"douyin": douyin.REPLY_CONTEXT}
 """Of channels whose replies must name what they answer."""
 OTHERS: dict[str, Callable[[Surroundings], Specimen]] = {
     "web_chat": web_chat.WebChatSpecimen,
+    "app": app.AppSpecimen,
     "email": email.EmailSpecimen,
     "wecom_kf": wecom_kf.WecomKfSpecimen,
 }

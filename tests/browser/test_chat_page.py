@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from channels.adapters.web_chat.connection import WebChat
+from customers import behaviour
 from foundation import conversations
 from foundation.clock import utc_now
 from foundation.conversations import Draft
@@ -318,9 +319,16 @@ async def test_widget_opens_in_an_allowed_shop_and_counts_what_was_missed(
     shop = house.origins[0]
     watch = Watch(page, house.public_url, shop)
     await page.goto(shop)
+    await page.evaluate("Huiliu.look({ title: '蓝色跑鞋', product: '1001' })")
+    await expect(page.locator("iframe")).to_have_count(0)
     await page.evaluate("Huiliu.open()")
     frame = page.frame_locator("iframe")
     await expect(frame.locator("#hello")).to_be_visible()
+    async with page.expect_response(lambda answer: answer.url.endswith("/events")) as told:
+        await page.evaluate("Huiliu.look({ type: 'search', query: '鞋垫' })")
+    answer = await told.value
+    assert answer.status == 202
+    talk = answer.url.split("/")[-2]
     await frame.locator("#text").fill("从小店来")
     await frame.locator("#text").press("Enter")
     await expect(frame.locator(".theirs")).to_contain_text("从小店来")
@@ -328,6 +336,10 @@ async def test_widget_opens_in_an_allowed_shop_and_counts_what_was_missed(
     token = jwt.encode({"alg": "HS256", "kid": "k1"}, claims, OctKey.import_key(IDENTITY_SECRET.encode()))
     await page.evaluate("token => Huiliu.identify(token)", token)
     await expect(frame.locator("#sign-in")).to_have_text("林小雨")
+    seen = await house.database.read(lambda c: behaviour.recent(c, TENANT, ConversationId(talk)))
+    assert [(one.type, one.title, one.query) for one in seen] == [
+        ("search", "", "鞋垫"), ("page_view", "蓝色跑鞋", ""),
+    ]  # fmt: skip
     await frame.locator("#close").click()
     await expect(page.locator("iframe")).to_be_hidden()
     await page.goto(shop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.async_api import Page, expect
 from foundation import conversations
 from foundation.clock import utc_now
 from foundation.live import Signal
+from foundation.messages import Observation
 from tests.browser.console_world import CONTENT_PASSWORD, TENANT, World, enter, open_world
 
 pytestmark = pytest.mark.browser
@@ -139,6 +141,28 @@ async def test_notes_are_seen_by_colleagues_and_never_by_the_customer(world: Wor
     await mei.get_by_placeholder(NOTE).press("Enter")
     await expect(li.locator(".card.note")).to_contain_text("老顾客，<b>请耐心</b>")
     assert all("老顾客" not in message.text for message in await world.transcript(conversation))
+
+
+async def test_what_the_customer_looked_at_stands_beside_the_conversation(world: World) -> None:
+    conversation = await world.customer("转人工")
+    now = utc_now()
+    await world.system.intake.observe(
+        TENANT,
+        conversation,
+        [
+            Observation(id="e1", type="page_view", at=now - timedelta(minutes=2), title="<b>蓝色</b>跑鞋"),
+            Observation(id="e2", type="dwell", at=now, title="尺码表", seconds=41.6),
+            Observation(id="e3", type="added_to_cart", at=now - timedelta(hours=3), product="1001"),
+        ],
+    )
+    await world.settle()
+    page = await world.log_in()
+    await choose(page, "转人工")
+    panel = page.locator(".pane-right")
+    await expect(panel).to_contain_text("浏览了 <b>蓝色</b>跑鞋")
+    await expect(panel).to_contain_text("2 分钟")
+    await expect(panel).to_contain_text("在 尺码表 停留了 42 秒")
+    await expect(panel).to_contain_text("added_to_cart 1001")
 
 
 async def test_second_agent_is_told_when_a_colleague_was_quicker(world: World) -> None:

@@ -401,6 +401,7 @@ function tellParent(message) {
 addEventListener("message", (event) => {
   if (event.source !== window.parent || event.origin !== parentOrigin || !event.data || event.data.source !== "huiliu-host") return;
   if (event.data.type === "identify" && typeof event.data.jwt === "string") act(() => line.signIn(event.data.jwt));
+  if (event.data.type === "look") line.look(event.data.event);
   if (event.data.type === "sign-out") act(() => line.signOut());
   if (event.data.type === "open" || event.data.type === "fold") {
     document.documentElement.dataset.folded = event.data.type === "open" ? "no" : "yes";

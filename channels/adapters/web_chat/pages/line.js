@@ -283,6 +283,12 @@ export class Line extends EventTarget {
     if (!this.offer({ t: "read", seq })) this.api("read", { method: "POST", body: JSON.stringify({ seq }) }).catch(() => {});
   }
 
+  // What the shop's page says its customer does: a hint for the desk, not worth a second try.
+  look(event) {
+    if (!this.session) return void this.addEventListener("session", () => this.look(event), { once: true });
+    this.api("events", { method: "POST", body: JSON.stringify({ events: [event] }) }).catch(() => {});
+  }
+
   typing() {
     const now = Date.now();
     if (now - (this.typedAt || 0) < 3000) return;

@@ -1,6 +1,6 @@
 // The loader for a shop's own pages: <script src="https://care.example.com/widget.js" data-site-key="site" async></script>
 // Adds a round button and, on the first click, the chat in a frame. Speaks with the frame by postMessage with exact
-// origins in both directions, and reads nothing of the page it stands in.
+// origins in both directions, and reads nothing of the page it stands in: what a customer looks at is told by the shop.
 
 (() => {
   const script = document.currentScript;
@@ -14,6 +14,7 @@
   let ready = false;
   let isOpen = false;
   let waiting = [];
+  let looked = [];
 
   const host = document.createElement("div");
   host.id = "huiliu-widget";
@@ -65,12 +66,21 @@
       transition: "opacity .18s ease, transform .18s ease, visibility .18s", "box-shadow": "0 24px 64px rgba(9, 30, 33, .28), 0 2px 8px rgba(9, 30, 33, .12)",
     });
     root.append(frame);
+    waiting.push(...looked.splice(0).map((event) => ({ type: "look", event })));
   }
 
   function post(message) {
     if (!frame) makeFrame();
     if (ready) frame.contentWindow.postMessage({ source: "huiliu-host", ...message }, base.origin);
     else waiting.push(message);
+  }
+
+  // Kept here until the customer opens the chat: whoever never does is never told of.
+  function look(seen) {
+    const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+    const event = { type: "page_view", ...seen, id, at: Date.now() };
+    if (frame) post({ type: "look", event });
+    else looked = [...looked.slice(-19), event];
   }
 
   function setOpen(open) {
@@ -115,11 +125,12 @@
   paint();
   (document.body || document.documentElement).append(host);
 
-  // For the shop's page: sign the customer in with a signed user token, open, close.
+  // For the shop's page: sign the customer in with a signed user token, tell what they look at, open, close.
   window.Huiliu = Object.freeze({
     open: () => setOpen(true),
     close: () => setOpen(false),
     identify: (jwt) => post({ type: "identify", jwt: String(jwt) }),
+    look: (seen) => look(Object(seen)),
     signOut: () => post({ type: "sign-out" }),
   });
 })();

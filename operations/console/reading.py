@@ -8,6 +8,7 @@ does not answer the page says so and shows the rest.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -233,10 +234,19 @@ def _last_texts(
         .group_by(table.conversation_id)
         .subquery()
     )
-    query = sa.select(table.conversation_id, table.text, table.kind).join(
+    query = sa.select(table.conversation_id, table.text, table.kind, table.extras).join(
         latest, (latest.c.conversation_id == table.conversation_id) & (latest.c.seq == table.seq)
     )
-    return {row.conversation_id: row.text[:LINE_LIMIT] or row.kind for row in connection.execute(query)}
+    return {
+        row.conversation_id: (row.text or _spoken(row.extras))[:LINE_LIMIT] or row.kind
+        for row in connection.execute(query)
+    }
+
+
+def _spoken(extras: str | None) -> str:
+    """What a model made of a message without words."""
+    attachments = json.loads(extras).get("attachments", ()) if extras else ()
+    return " ".join(one["reading"] for one in attachments if one.get("reading"))
 
 
 def _pulse(connection: sa.Connection, tenant: TenantId) -> object:

@@ -25,6 +25,7 @@ from channels.contract import (
     Channel,
     ChannelSpec,
     Door,
+    Media,
     Part,
     Surroundings,
     Webhook,
@@ -32,7 +33,7 @@ from channels.contract import (
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Signal
-from foundation.messages import InboundMessage
+from foundation.messages import Attachment, InboundMessage
 
 
 class Settings(BaseModel):
@@ -64,7 +65,7 @@ class WebChat:
         self.origins = Origins(surroundings.public_url, surroundings.origins)
         pace = Pace(surroundings.clock)
         self._rooms = Rooms(surroundings.tenant, surroundings.database, surroundings.hub)
-        files = Uploads(surroundings, f"{self.origins.public}/t/{surroundings.tenant}")
+        self._files = files = Uploads(surroundings, f"{self.origins.public}/t/{surroundings.tenant}")
         self._lobby = Lobby(
             parts := Parts(
                 sessions=Sessions(surroundings, settings.site_key),
@@ -105,6 +106,10 @@ class WebChat:
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         self._hub.tell(Signal("changed", part.message.conversation_id))
         return part.message.message_id
+
+    async def fetch(self, attachment: Attachment) -> Media:
+        """A file that was uploaded to us. Raises `UpstreamRefused` when it is not there any more."""
+        return await self._files.read(attachment.media_id)
 
     async def show_typing(self, conversation: Conversation) -> None:
         self._hub.tell(Signal("typing", conversation.id, who="bot"))

@@ -13,7 +13,7 @@ import httpx
 
 from channels.contract import Media
 from channels.platforms.api import ANSWER_LIMIT, TIMEOUT_SECONDS
-from channels.platforms.guarded import GuardedTransport
+from channels.platforms.guarded import LAST_PORT, GuardedTransport
 from foundation import errors
 
 REDIRECTS = 3
@@ -50,7 +50,8 @@ async def fetch_public(
 async def _follow(client: httpx.AsyncClient, url: str, limit: int) -> Media:
     for _step in range(REDIRECTS + 1):
         asked = httpx.URL(url)
-        if asked.scheme not in ("http", "https") or not asked.host or asked.userinfo:
+        is_web = asked.scheme in ("http", "https") and bool(asked.host) and (asked.port or 0) <= LAST_PORT
+        if not is_web or asked.userinfo:
             raise _refused("no_address", "This is no web address.")
         async with client.stream("GET", asked, headers={"accept": "*/*"}) as response:
             client.cookies.clear()

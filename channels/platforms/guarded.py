@@ -28,6 +28,8 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 """IPv6 that a gateway turns into IPv4: behind it may stand the house again."""
 _BY_SCHEME = {"http": 80, "https": 443}
+LAST_PORT = 65_535
+"""The client itself lets greater ones pass, and the system's call breaks over them."""
 
 
 def is_public(address: Address) -> bool:
@@ -62,7 +64,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """Raises `UpstreamRefused` with code private_address, also for a scheme that is no web address."""
         if _place(request.url) in self._trusted:
             return await self._open.handle_async_request(request)
-        if request.url.scheme not in _BY_SCHEME:
+        if request.url.scheme not in _BY_SCHEME or (request.url.port or 0) > LAST_PORT:
             raise _refused()
         return await self._guarded.handle_async_request(request)
 

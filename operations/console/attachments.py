@@ -59,18 +59,18 @@ def _draw(visit: frame.Visit, one: Attachment) -> None:
     elif one.kind == "link":
         ui.label(one.url or one.name).classes("quiet").props("dir=auto")
     elif one.problem:
-        name = one.name or words(f"media.{one.kind}")
+        name = one.name or words.kind(one.kind)
         ui.label(words("media.not_fetched", name=name, code=one.problem)).classes("quiet problem")
     elif one.stored:
         _draw_file(visit, one)
     elif one.kind in FILES:
-        ui.label(words("media.on_its_way", name=one.name or words(f"media.{one.kind}"))).classes("quiet")
+        ui.label(words("media.on_its_way", name=one.name or words.kind(one.kind))).classes("quiet")
 
 
 def _draw_file(visit: frame.Visit, one: Attachment) -> None:
     address = f"/v1/media/{one.stored}"
     kind = one.media_type.partition("/")[0]
-    name = one.name or visit.words(f"media.{one.kind}")
+    name = one.name or visit.words.kind(one.kind)
     if kind == "image":
         with _link(address):
             picture = ui.element("img").classes("media")
@@ -94,7 +94,7 @@ def _draw_place(visit: frame.Visit, one: Attachment) -> None:
         return
     latitude, longitude = round(one.latitude, _PLACE_DIGITS), round(one.longitude, _PLACE_DIGITS)
     with _link(_MAPS[visit.words.language].format(latitude=latitude, longitude=longitude)):
-        ui.label(f"📍 {label or visit.words('media.location')} ({latitude}, {longitude})").props("dir=auto")
+        ui.label(f"📍 {label or visit.words.kind(one.kind)} ({latitude}, {longitude})").props("dir=auto")
 
 
 def _link(address: str) -> ui.element:

@@ -120,7 +120,7 @@ class DeskPage:
                     "dir=auto"
                 )
                 ui.label(since).classes("item-time long" if is_long else "item-time")
-            ui.label(row.last_text).classes("item-line").props("dir=auto")
+            ui.label(row.last_text or self._words.kind(row.last_kind)).classes("item-line").props("dir=auto")
             with ui.element("div").classes("row"):
                 frame.badge(row.channel_title(self._words.language), "accent")
                 if conversation.handoff_reason:

@@ -51,6 +51,8 @@ class Row:
     conversation: Conversation
     name: str
     last_text: str
+    last_kind: str
+    """What it was, where it had no words."""
     approvals: int
     holder_name: str
     titles: Mapping[str, str]
@@ -134,7 +136,7 @@ class DeskReading:
         )
         return [
             Row(
-                conversation=one, name=names[one.id], last_text=last.get(one.id, ""), approvals=waiting[one.id],
+                conversation=one, name=names[one.id], last_text=last.get(one.id, ("", ""))[0], last_kind=last.get(one.id, ("", ""))[1], approvals=waiting[one.id],
                 holder_name=members.get(one.held_by or "", ""), titles=self._titles.get(one.channel, {}),
             )
             for one in found
@@ -219,8 +221,8 @@ def caller(words: Words, name: str, conversation_id: ConversationId) -> str:
 
 def _last_texts(
     connection: sa.Connection, tenant: TenantId, found: list[Conversation]
-) -> dict[ConversationId, str]:
-    """The customer's last words: what an agent looks for in a list."""
+) -> dict[ConversationId, tuple[str, str]]:
+    """The customer's last words and their kind: what an agent looks for in a list."""
     if not found:
         return {}
     table = message_table.c
@@ -238,7 +240,7 @@ def _last_texts(
         latest, (latest.c.conversation_id == table.conversation_id) & (latest.c.seq == table.seq)
     )
     return {
-        row.conversation_id: (row.text or _spoken(row.extras))[:LINE_LIMIT] or row.kind
+        row.conversation_id: ((row.text or _spoken(row.extras))[:LINE_LIMIT], row.kind)
         for row in connection.execute(query)
     }
 

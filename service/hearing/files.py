@@ -19,6 +19,7 @@ import structlog
 
 from channels import text as texts
 from channels.contract import Fetching, Media
+from channels.media import kinds
 from channels.media import records as media
 from channels.places import Channels, find_channel
 from foundation import conversations, errors
@@ -38,6 +39,8 @@ ATTACHMENTS = 10
 TRIES = 2
 FETCH_SECONDS = 15.0
 """For all files of a message together, the second tries included."""
+FETCHES = 8
+"""Files that this process holds in its hands at the same time."""
 PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 
@@ -72,6 +75,7 @@ class Hearing:
         self._clock = clock
         self._pause_seconds = pause_seconds
         self._fetch_seconds = fetch_seconds
+        self._at_once = asyncio.Semaphore(FETCHES)
 
     async def handle_message(self, event: MessageReceived, turn: Turn) -> Outcome:
         if any(one.kind in FILES for one in event.message.attachments):
@@ -115,22 +119,15 @@ class Hearing:
         return origin, list(line.attachments)
 
     async def _complete(self, origin: _Origin, known: Sequence[Attachment]) -> list[Attachment]:
-        contents: dict[int, bytes] = {}
         files = [index for index, one in enumerate(known) if one.kind in FILES and not one.problem]
         brought = await asyncio.gather(
-            *(self._brought_in(origin, index, known[index], contents) for index in files[:ATTACHMENTS])
+            *(self._brought_in(origin, index, known[index]) for index in files[:ATTACHMENTS])
         )
         done = list(known)
         for index, one in zip(files, brought, strict=False):
             done[index] = one
         for index in files[ATTACHMENTS:]:
             done[index] = known[index].model_copy(update={"problem": "too_many"})
-        for index, content in contents.items():
-            if not done[index].reading:
-                reading = await self._senses.read(
-                    origin.tenant, done[index], content, language=origin.language, has_text=origin.has_text
-                )
-                done[index] = done[index].model_copy(update={"reading": reading})
         if done != list(known):
             await self._database.write(
                 lambda connection: media.complete(
@@ -141,30 +138,46 @@ class Hearing:
                 self._hub.tell(Signal("changed", topic))
         return done
 
-    async def _brought_in(
-        self, origin: _Origin, index: int, attachment: Attachment, contents: dict[int, bytes]
-    ) -> Attachment:
-        """Stored, or with the reason why not. `contents` gets what still has to be read."""
+    async def _brought_in(self, origin: _Origin, index: int, attachment: Attachment) -> Attachment:
+        """Stored and read, or with the reason why not."""
+        if attachment.stored:
+            return attachment
         media_id = media.make_id(
             self._database.vault, origin.tenant, origin.conversation_id, origin.message_id, index
         )
         found = await self._database.read(lambda connection: media.find(connection, origin.tenant, media_id))
-        if found is None:
-            try:
-                fetched = await self._fetched(origin, attachment)
-                found = media.describe(
-                    fetched.content, media_id=media_id, conversation_id=origin.conversation_id,
-                    message_id=origin.message_id, name=attachment.name or attachment.kind,
-                )  # fmt: skip
-            except (errors.InvalidInput, errors.UpstreamError, errors.Exhausted) as error:
-                log.warning("a file was not fetched", channel=origin.channel, code=error.code)
-                return attachment.model_copy(update={"problem": error.code})
-            contents[index] = fetched.content
-            await self._store(origin.tenant, found, fetched.content)
-        elif not attachment.stored:  # stored by a run that did not live to read it
-            contents[index] = await self.content(origin.tenant, media_id)
-        stored = {"stored": found.id, "size": found.size, "media_type": found.media_type}
-        return attachment.model_copy(update=stored)
+        if found is not None:  # by a run that did not live to tell
+            content = await self.content(origin.tenant, media_id)
+        else:
+            async with self._at_once:
+                try:
+                    content = (await self._fetched(origin, attachment)).content
+                    kinds.fits(content)
+                except (errors.InvalidInput, errors.UpstreamError, errors.Exhausted) as error:
+                    log.warning("a file was not fetched", channel=origin.channel, code=error.code)
+                    return attachment.model_copy(update={"problem": error.code})
+                found = await self._store(origin, attachment, media_id, content)
+        stored = attachment.model_copy(
+            update={"stored": found.id, "size": found.size, "media_type": found.media_type}
+        )
+        reading = await self._senses.read(
+            origin.tenant, stored, content, language=origin.language, has_text=origin.has_text
+        )
+        return stored.model_copy(update={"reading": reading})
+
+    async def _store(
+        self, origin: _Origin, attachment: Attachment, media_id: str, content: bytes
+    ) -> media.File:
+        file = media.describe(
+            content, media_id=media_id, conversation_id=origin.conversation_id, message_id=origin.message_id,
+            name=attachment.name or attachment.kind,
+        )  # fmt: skip
+        sealed = await asyncio.to_thread(self._database.vault.seal_bytes, content)
+        now = self._clock()
+        await self._database.write(
+            lambda connection: media.store(connection, origin.tenant, file, sealed_content=sealed, now=now)
+        )
+        return file
 
     async def _fetched(self, origin: _Origin, attachment: Attachment) -> Media:
         channel = find_channel(self._channels, origin.tenant, origin.channel, origin.account)
@@ -197,13 +210,6 @@ class Hearing:
                 )
                 await asyncio.sleep(min(pause, LONGEST_PAUSE_SECONDS))
         raise AssertionError("the last try raises")
-
-    async def _store(self, tenant: TenantId, file: media.File, content: bytes) -> None:
-        sealed = await asyncio.to_thread(self._database.vault.seal_bytes, content)
-        now = self._clock()
-        await self._database.write(
-            lambda connection: media.store(connection, tenant, file, sealed_content=sealed, now=now)
-        )
 
     async def content(self, tenant: TenantId, media_id: str) -> bytes:
         """Of a stored file. Raises `NotFound`."""

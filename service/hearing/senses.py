@@ -23,6 +23,8 @@ PROMPT = "agent/describe_picture"
 DESCRIPTION_TOKENS = 250
 DESCRIPTION_LENGTH = 600
 """Characters of a description that are kept."""
+SIZE_LIMIT = 8_388_608
+"""Bytes of what a model is given; providers take no more."""
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _ENDINGS = {
     "audio/wav": "wav", "audio/mp4": "m4a", "audio/ogg": "ogg", "audio/mpeg": "mp3", "audio/amr": "amr",
@@ -41,6 +43,8 @@ class Senses:
         self, tenant: TenantId, attachment: Attachment, content: bytes, *, language: str, has_text: bool
     ) -> str:
         """`has_text`: the platform has written a voice message down already."""
+        if len(content) > SIZE_LIMIT:
+            return ""
         try:
             if attachment.kind == "voice" and self._speech is not None and not has_text:
                 return await self._heard(self._speech, attachment, content)

@@ -96,7 +96,6 @@ async def test_agent_sees_what_the_customer_sent(world: World) -> None:
         await desk.locator(".attachments a", has_text="发票.pdf").click()
     assert (await downloading.value).suggested_filename == "发票.pdf"
     await expect(customer.locator("text=打不开文件")).to_be_visible()
-    await desk.screenshot(path="/tmp/b_desk_media.png")
 
 
 async def test_agent_fetches_again_what_was_not_there_and_opens_a_map(world: World) -> None:

@@ -135,6 +135,8 @@ class View:
     offered_fills: bool
     """The message already gives something that task needs."""
     knows_last_reply: bool
+    seen: bool = False
+    """It is a picture that a model has described: a question for the knowledge base at most."""
 
 
 def plan(view: View, rules: Rules) -> Plan:
@@ -142,6 +144,8 @@ def plan(view: View, rules: Rules) -> Plan:
         return _event(view)
     if reason := handoff_reason(view, rules):
         return _make("hand_over", reason=reason)
+    if view.kind == "image" and view.seen and not view.form_tool:
+        return _make("answer", reply="unreadable_kind")
     if view.kind != "text":
         return _make("notice", reply="unreadable_kind", ask_again=bool(view.form_tool))
     if not _says_something(view.plain):

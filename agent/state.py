@@ -29,6 +29,11 @@ class Message(TypedDict):
     kind: str
     event: str
     """Name of a platform's event, for messages of that kind."""
+    seen: str
+    """What a model says to see in the customer's pictures. Data like the customer's words, and less: nobody has said it,
+    so it may be searched for, and neither confirms nor fills anything."""
+    problem: str
+    """Why a file that the customer sent is not here."""
 
 
 class Line(TypedDict):

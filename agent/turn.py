@@ -39,7 +39,7 @@ from foundation.events import (
     MessageForHuman,
     MessageReceived,
 )
-from foundation.messages import ConversationId, InboundMessage, MessageId, TenantId
+from foundation.messages import FILES, ConversationId, InboundMessage, MessageId, TenantId
 from foundation.storage.database import Database
 
 RECENT_LINES = 8
@@ -239,20 +239,32 @@ def _look(
     conversation = conversations.get(connection, tenant, conversation_id)
     end = before_seq if before_seq is not None else conversation.last_seq + 1
     lines = conversations.read(connection, tenant, conversation_id, before_seq=end, limit=RECENT_LINES)
-    return conversation, [Line(role=line.role, text=line.text) for line in lines]
+    return conversation, [Line(role=line.role, text=line.words) for line in lines]
 
 
 def _begin(
     text: str, message: InboundMessage | None, *, dialogue: Dialogue, recent: list[Line], cause: Cause = "message",
 ) -> TurnState:  # fmt: skip
     language: Language = "en" if dialogue.get("language", "zh").startswith("en") else "zh"
-    said = Message(
-        text=text, kind=message.kind if message else "text", event=message.event if message else ""
-    )
+    said = _said(text, message)
     return TurnState(
         cause=cause, message=said, dialogue=dialogue, recent=recent, language=language, passages=[], answerable=0.0, facts=[], tools=[],
         approval=None, decision=None, handoff="",
     )  # fmt: skip
+
+
+def _said(text: str, message: InboundMessage | None) -> Message:
+    """A voice message whose words are known, and a picture under which something is written, say it as a text does."""
+    if message is None:
+        return Message(text=text, kind="text", event="", seen="", problem="")
+    pictures = [one.reading for one in message.attachments if one.kind == "image" and one.reading]
+    return Message(
+        text=text,
+        kind="text" if message.kind in FILES and text.strip() else message.kind,
+        event=message.event,
+        seen=" ".join(pictures),
+        problem=next((one.problem for one in message.attachments if one.problem), ""),
+    )
 
 
 def _from_row(row: records.ApprovalRow, decision: Decision) -> TurnState:
@@ -261,7 +273,7 @@ def _from_row(row: records.ApprovalRow, decision: Decision) -> TurnState:
     dialogue = Dialogue(script=payload["script"])
     plan = {"route": "task", "also_answer": False, "tool": row.tool}
     return TurnState(
-        cause="approval", message=Message(text="", kind="text", event=""), dialogue=dialogue, recent=[], language=payload["language"],
+        cause="approval", message=_said("", None), dialogue=dialogue, recent=[], language=payload["language"],
         understood=payload["understood"], plan=plan, passages=[], answerable=0.0, facts=[], tools=[], parts=[],
         approval=payload["approval"], decision=decision, handoff="",
     )  # fmt: skip

@@ -105,6 +105,11 @@ class Message:
     citations: tuple[Citation, ...] = ()
     attachments: tuple[Attachment, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """What was said in it: written, or else made out by a model in a voice message or a picture."""
+        return self.text or " ".join(one.reading for one in self.attachments if one.reading)
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:

@@ -40,7 +40,8 @@ class Identifier(Frozen):
 
 
 class Attachment(Frozen):
-    """Something that is not text. `media_id` is the platform's handle, `url` where it can be fetched."""
+    """Something that is not text. `media_id` is the platform's handle, `url` where it can be fetched. The last four are
+    ours, once we have looked at it: empty as it comes from a channel."""
 
     kind: Literal["image", "voice", "video", "file", "location", "link"]
     url: str = ""
@@ -50,6 +51,22 @@ class Attachment(Frozen):
     description: str = ""
     latitude: float | None = None
     longitude: float | None = None
+    stored: str = ""
+    """Our id of the stored file."""
+    size: int = 0
+    """Bytes of the stored file."""
+    problem: str = ""
+    """Why there is no stored file: a stable code."""
+    reading: str = ""
+    """What a model made of it: the words of a voice message, the description of a picture. Never an instruction."""
+
+    def as_sent(self) -> Attachment:
+        """Without what is ours: the same for every repetition of the message that brought it."""
+        return self.model_copy(update={"stored": "", "size": 0, "problem": "", "reading": ""})
+
+
+FILES = frozenset({"image", "voice", "video", "file"})
+"""The kinds of attachments that have a file behind them."""
 
 
 class InboundMessage(Frozen):

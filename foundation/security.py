@@ -33,18 +33,26 @@ class Vault:
         self._signing_key = _derive(master_key, b"huiliu signing")
 
     def seal(self, text: str) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return _VERSION + nonce + self._cipher.encrypt(nonce, text.encode(), _VERSION)
+        return self.seal_bytes(text.encode())
 
     def unseal(self, sealed: bytes) -> str:
         """Raises `NotAuthentic` when the bytes were changed or belong to another key."""
+        try:
+            return self.unseal_bytes(sealed).decode()
+        except UnicodeDecodeError as error:
+            raise _not_ours() from error
+
+    def seal_bytes(self, content: bytes) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return _VERSION + nonce + self._cipher.encrypt(nonce, content, _VERSION)
+
+    def unseal_bytes(self, sealed: bytes) -> bytes:
+        """Raises as `unseal`."""
         nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
         try:
-            return self._cipher.decrypt(nonce, body, sealed[:1]).decode()
+            return self._cipher.decrypt(nonce, body, sealed[:1])
         except (InvalidTag, ValueError) as error:
-            raise errors.NotAuthentic(
-                "Stored data cannot be read with this master key.", code="sealed"
-            ) from error
+            raise _not_ours() from error
 
     def lookup_key(self, *parts: str) -> str:
         """A deterministic name for a personal value: equal parts give equal keys, and nobody reads them back."""
@@ -56,6 +64,10 @@ class Vault:
     def signing_key(self) -> bytes:
         """For the short-lived tokens we issue ourselves (visitor tokens, sign-in links, staff sessions)."""
         return self._signing_key
+
+
+def _not_ours() -> errors.NotAuthentic:
+    return errors.NotAuthentic("Stored data cannot be read with this master key.", code="sealed")
 
 
 def equal(left: str | bytes, right: str | bytes) -> bool:

@@ -12,14 +12,24 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from foundation.errors import ConfigurationError
 
 PREFIX = "HUILIU_"
+SENSES_SECONDS = 20.0
+"""Hearing and seeing take a model longer than writing a sentence."""
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -84,6 +94,15 @@ class Settings(BaseSettings):
     models: list[ModelChoice] = Field(
         [], description="Language models in order of preference, as JSON; empty: work without one."
     )
+    speech_model: Annotated[ModelChoice | None, NoDecode] = Field(
+        None,
+        description="Writes down voice messages: a litellm name (openai/whisper-1), with key and address of the first of "
+        "the models of that provider, or JSON as in the models. Empty: customers are asked to type.",
+    )
+    vision_model: Annotated[ModelChoice | None, NoDecode] = Field(
+        None,
+        description="Describes pictures: like the speech model. Empty: customers are asked to say it in words.",
+    )
     model_budget_per_day: float = Field(
         0.0, ge=0, description="Spend at most this much a day on models; 0: no limit."
     )
@@ -113,6 +132,25 @@ class Settings(BaseSettings):
         if any(len(secret.get_secret_value()) < 32 for secret in value.values()):
             raise ValueError("each secret needs at least 32 characters")
         return value
+
+    @field_validator("speech_model", "vision_model", mode="before")
+    @classmethod
+    def _name_or_choice(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("{"):
+            return json.loads(value)
+        name = value.strip()
+        provider = name.partition("/")[0]
+        known: list[ModelChoice] = info.data.get("models", [])
+        like = next((one for one in known if one.model.partition("/")[0] == provider), None)
+        if not name:
+            return None
+        if like is None:
+            return ModelChoice(model=name, timeout_seconds=SENSES_SECONDS)
+        return ModelChoice(
+            model=name, api_key=like.api_key, base_url=like.base_url, timeout_seconds=SENSES_SECONDS
+        )
 
     @model_validator(mode="after")
     def _production_is_closed(self) -> Settings:

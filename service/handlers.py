@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from service.wiring import System
 
 HEARD: Mapping[str, str] = {
-    "MessageReceived": "turns.handle_message",
+    "MessageReceived": "hearing.handle_message",
     "IdentityProven": "turns.handle_proof",
     "BehaviourObserved": "behaviour.handle",
     "ApprovalDecided": "turns.handle_approval",

@@ -24,6 +24,7 @@ TABLES = (
     "agent.records",
     "operations.records",
     "channels.accounts",
+    "channels.media.records",
     "channels.rates",
     "channels.records",
     "channels.platforms.shelf",

@@ -47,8 +47,10 @@ from foundation.embedders.bundled import BundledEmbedder
 from foundation.embedders.cached import CachedEmbedder, Side
 from foundation.embedders.contract import Embedder
 from foundation.embedders.sentence_transformer import SentenceTransformerEmbedder
-from foundation.language_models.contract import LanguageModel
+from foundation.language_models.contract import LanguageModel, SpeechModel
 from foundation.language_models.litellm_router import LitellmRouter
+from foundation.language_models.litellm_speech import LitellmSpeech
+from foundation.language_models.spending import Budget
 from foundation.live import Hub, Signal
 from foundation.messages import ConversationId, MessageId, TenantId
 from foundation.security import Vault
@@ -61,7 +63,7 @@ from operations.console.entrance import Entrance
 from operations.console.pages import Console
 from operations.console.reading import DeskReading
 from operations.desk import Desk
-from operations.staff import Staff
+from operations.staff import Member, Staff
 from prompts.library import Library
 from retrieval.articles import Articles
 from retrieval.index import KnowledgeIndex
@@ -71,9 +73,12 @@ from retrieval.search import KnowledgeBase
 from retrieval.sources.markdown_folder import MarkdownFolder
 from service import handlers, keys
 from service.channel_set import ChannelSet, names_to_open
+from service.hearing.files import Hearing
+from service.hearing.senses import Senses
 from service.operator import Doorman
 from service.routes import demo
 from service.routes.channels import ChannelRoutes
+from service.routes.media import MediaRoutes
 from service.routes.sign_in import SignIn
 from service.routes.staff import StaffRoutes
 from service.worker import Pace, Worker
@@ -99,6 +104,8 @@ class Replacements(TypedDict, total=False):
     index: KnowledgeIndex
     embedder: Embedder
     model: LanguageModel
+    speech: SpeechModel
+    vision: LanguageModel
     orders: OrderSystem
     deliver: Deliver
     vectors: Path
@@ -120,6 +127,8 @@ class System:
     embedder: CachedEmbedder
     index: KnowledgeIndex
     model: LanguageModel | None
+    speech: SpeechModel | None
+    vision: LanguageModel | None
     orders: OrderSystem
     library: Library
     articles: Articles
@@ -136,6 +145,7 @@ class System:
     channel_desk: ChannelDesk
     deliver: Deliver
     turns: Turns = field(init=False)
+    hearing: Hearing = field(init=False)
     worker: Worker = field(init=False)
     _understander: Understander = field(init=False)
     _thinking: set[asyncio.Task[None]] = field(default_factory=set)
@@ -162,6 +172,10 @@ class System:
             stack.push_async_callback(self.orders.close)
         self._understander = Understander(self.embedder, today=lambda: self.clock().date())
         self.turns = Turns(self.database, self.directory, self._services(), saver)
+        self.hearing = Hearing(
+            self.database, self.channels, self.turns, hub=self.hub, clock=self.clock,
+            senses=Senses(self.library, speech=self.speech, vision=self.vision),
+        )  # fmt: skip
         self.worker = Worker(
             self.bus, handlers.table(self), deliver=self.deliver, on_buried=handlers.GivenUp(self.clock),
             metrics=self.metrics, pace=Pace(slots=self.settings.slots),
@@ -196,6 +210,7 @@ class System:
             *endpoints.routes(self.intake, self.channels, clock=self.clock, metrics=self.metrics),
             *sign_in.routes(),
             *StaffRoutes(self, doorman).routes(),
+            *MediaRoutes(self, doorman).routes(),
             *ChannelRoutes(self.channel_desk, doorman).routes(),
         ]
         if self.settings.environment == "demo":
@@ -211,6 +226,7 @@ class System:
         return Console(
             entrance=entrance, desk=self.desk, reading=self.reading, articles=self.articles,
             knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk, database=self.database, hub=self.hub, clock=self.clock,
+            fetch_again=self._fetch_again,
         )  # fmt: skip
 
     async def readiness(self) -> dict[str, Any]:
@@ -246,6 +262,10 @@ class System:
             log.warning("the index is built anew", tenant=tenant, reason=health.reason)
             await self.ingestion.rebuild(tenant)
         await self.knowledge.warm(tenant)
+
+    async def _fetch_again(self, member: Member, conversation_id: ConversationId, message_id: str) -> object:
+        """The console is put together before anything is open."""
+        return await self.hearing.fetch_again(member, conversation_id, message_id)
 
     async def _sign_in_link(self, tenant: TenantId, conversation_id: ConversationId) -> str:
         """ "" for the web chat: its page signs the customer in itself."""
@@ -313,9 +333,11 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     )  # fmt: skip
     delivery = Delivery(channels, database, hub=hub, clock=clock, metrics=metrics, elsewhere=elsewhere)
     desk.hand_over = delivery.hand_over
+    writes, hears, sees = _models(settings, clock, metrics)
     return System(
         settings=settings, clock=clock, vault=vault, hub=hub, metrics=metrics, database=database, bus=bus,
-        embedder=embedder, index=index, model=replaced.get("model") or _model(settings, clock, metrics),
+        embedder=embedder, index=index, model=replaced.get("model") or writes,
+        speech=replaced.get("speech") or hears, vision=replaced.get("vision") or sees,
         orders=orders, library=Library(database, clock), articles=articles,
         knowledge=knowledge,
         ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
@@ -336,12 +358,22 @@ def _embedder(settings: Settings) -> Embedder:
     return SentenceTransformerEmbedder(settings.embedder)
 
 
-def _model(settings: Settings, clock: Clock, metrics: Metrics) -> LanguageModel | None:
-    if not settings.models:
-        return None
-    return LitellmRouter(
-        settings.models, budget_per_day=settings.model_budget_per_day, clock=clock, metrics=metrics
+def _models(
+    settings: Settings, clock: Clock, metrics: Metrics
+) -> tuple[LanguageModel | None, SpeechModel | None, LanguageModel | None]:
+    """The ones that write, hear and see, as far as they are configured; they spend from one budget."""
+    budget = Budget(settings.model_budget_per_day, clock)
+    sight = [settings.vision_model] if settings.vision_model else []
+    writes, sees = (
+        LitellmRouter(choices, budget=budget, clock=clock, metrics=metrics) if choices else None
+        for choices in (settings.models, sight)
     )
+    hears = (
+        LitellmSpeech(settings.speech_model, budget=budget, clock=clock, metrics=metrics)
+        if settings.speech_model
+        else None
+    )
+    return writes, hears, sees
 
 
 def _orders(settings: Settings) -> McpOrders:

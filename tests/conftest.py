@@ -48,6 +48,7 @@ TABLES = (
     "channels.records",
     "channels.registry",
     "channels.accounts",
+    "channels.media.records",
     "channels.rates",
     "channels.platforms.shelf",
 )

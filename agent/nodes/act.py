@@ -39,7 +39,7 @@ async def act(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, Any
         case "task":
             changes = await _task(state, context)
         case "answer":
-            changes = {"parts": [_part(ANSWER), *_open_question(dialogue)]}
+            changes = {"parts": [_part(ANSWER, **_notice_values(state)), *_open_question(dialogue)]}
         case "repeat":
             changes = {"parts": [_part("repeat", text=_last_said(state)), *_open_question(dialogue)]}
         case "hand_over":
@@ -233,7 +233,9 @@ def _facts(parts: list[Part]) -> list[str]:
 
 
 def _notice_values(state: TurnState) -> dict[str, Any]:
-    return {"kind": state["message"]["kind"]} if state["plan"]["reply"] == "unreadable_kind" else {}
+    if state["plan"]["reply"] != "unreadable_kind":
+        return {}
+    return {"kind": state["message"]["kind"], "problem": state["message"].get("problem", "")}
 
 
 def _last_said(state: TurnState) -> str:

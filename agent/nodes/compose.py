@@ -50,7 +50,9 @@ class _Spoken:
 async def compose(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
     context = runtime.context
     spoken = [
-        await (_answer(state, context) if part["reply"] == ANSWER else _say(part, state, context))
+        await (
+            _answer(state, context, part["values"]) if part["reply"] == ANSWER else _say(part, state, context)
+        )
         for part in state["parts"]
     ]
     dialogue = state["dialogue"]
@@ -96,9 +98,11 @@ async def _say(part: Part, state: TurnState, context: AgentContext) -> _Spoken:
     return _Spoken(rendered.text.strip(), (rendered.digest,), choices=choices)
 
 
-async def _answer(state: TurnState, context: AgentContext) -> _Spoken:
+async def _answer(state: TurnState, context: AgentContext, values: dict[str, Any]) -> _Spoken:
     rules, status = context.services.rules, state["understood"]["status"]
     band = policy.may_answer(state["answerable"], rules, status=status) if state["passages"] else "no"
+    if band != "answer" and (instead := state["plan"].get("reply")):  # a picture that says nothing to us
+        return await _say(Part(reply=instead, values=values, options=[]), state, context)
     if band != "answer":
         return await _ask_back(state, context, offer=band == "offer")
     model = context.services.model
@@ -155,6 +159,8 @@ def _lines(instructions: str, state: TurnState, used: list[dict[str, Any]]) -> l
         "earlier": [{"who": line["role"], "said": line["text"][:500]} for line in state["recent"][-4:]],
         "question": state["message"]["text"][:2_000],
     }
+    if seen := state["message"].get("seen"):
+        data["picture"] = seen
     return [Line("system", instructions), Line("user", json.dumps(data, ensure_ascii=False))]
 
 

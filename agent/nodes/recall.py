@@ -78,5 +78,6 @@ def _view(state: TurnState, about_form: forms.About, *, offered_fills: bool) -> 
         form_exact=about_form.exact,
         offered=dialogue.get("offered", ""),
         offered_fills=offered_fills,
+        seen=bool(state["message"].get("seen")),
         knows_last_reply=any(line["role"] != "customer" for line in state["recent"]),
     )

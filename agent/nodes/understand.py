@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from langgraph.runtime import Runtime
 
-from agent.context import AgentContext
+from agent.context import AgentContext, Services
 from agent.state import Dialogue, TurnState
 
 ACT_IS_MEANT = 0.7
@@ -27,7 +27,8 @@ async def understand(state: TurnState, runtime: Runtime[AgentContext]) -> dict[s
         else state["message"]["text"]
     )
     if state["message"]["kind"] != "text" and not text.strip():
-        return _nothing_said(dialogue)
+        seen = state["message"].get("seen", "")
+        return await _looked_at(seen, services, dialogue) if seen else _nothing_said(dialogue)
     found = await services.understander.understand(text, previous_language=before)
     plain = services.writing.plain(text)
     understood = found.to_json()
@@ -49,6 +50,22 @@ async def understand(state: TurnState, runtime: Runtime[AgentContext]) -> dict[s
             "language": found.language.code,
             "script": services.writing.script(text, before=dialogue.get("script", "hans")),
         },
+    }
+
+
+async def _looked_at(seen: str, services: Services, dialogue: Dialogue) -> dict[str, Any]:
+    """A description is searched for and nothing else: it has no wish, no mood and no facts that a form might take. As of
+    a stranger's words, only what is surely about it is given as an answer."""
+    nothing = _nothing_said(dialogue)
+    found = await services.understander.understand(seen, previous_language=dialogue.get("language") or None)
+    return {
+        **nothing,
+        "understood": {
+            **nothing["understood"],
+            "status": "out_of_scope",
+            "normalised": found.to_json()["normalised"],
+        },
+        "vector": [float(value) for value in found.vector],
     }
 
 

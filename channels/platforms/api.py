@@ -1,19 +1,21 @@
 """Calls to a platform's API: a request in, its answer or an error of our tree out. Adapters' connections stand on it.
 
-Only what every platform does alike: time limits, statuses, Retry-After, a line in the log when a platform goes away and
-one when it is back. What a platform says in the body of a 200 is its adapter's to read. A connection that ends after the
-request left means "unknown" and is told apart from one that never came about: `delivery` knows which channels may repeat.
+Only what every platform does alike: time limits, no way into private networks, statuses, Retry-After, a line in the log
+when a platform goes away and one when it is back. What a platform says in the body of a 200 is its adapter's to read. A
+connection that ends after the request left means "unknown" and is told apart from one that never came about: `delivery`
+knows which channels may repeat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from json import JSONDecodeError
 from typing import Any
 
 import httpx
 import structlog
 
+from channels.platforms.guarded import GuardedTransport
 from foundation import errors
 
 log = structlog.get_logger(__name__)
@@ -29,12 +31,14 @@ class Api:
     def __init__(
         self, name: str, title: str, base_url: str, *, transport: httpx.AsyncBaseTransport | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS, headers: Mapping[str, str] | None = None,
+        trusted: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        """`trusted`: further addresses out of our settings; all others, those in messages, must be public ones."""
         self.name = name
         self.title = title
         self._client = httpx.AsyncClient(
-            base_url=base_url, timeout=timeout_seconds, transport=transport, trust_env=False,
-            headers=dict(headers or {}), follow_redirects=False,
+            base_url=base_url, timeout=timeout_seconds, trust_env=False, headers=dict(headers or {}),
+            transport=transport or GuardedTransport((base_url, *trusted)), follow_redirects=False,
         )  # fmt: skip
         self._healthy = True
 

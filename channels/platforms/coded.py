@@ -6,7 +6,7 @@ Connections of such platforms give their table of codes; an answer that comes ba
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,9 +53,9 @@ class CodedApi(Api):
     def __init__(
         self, name: str, title: str, base_url: str, *, code_of: Callable[[Mapping[str, Any]], str],
         meanings: Mapping[str, Meaning], transport: httpx.AsyncBaseTransport | None = None,
-        wait_header: str = "retry-after",
+        wait_header: str = "retry-after", trusted: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        super().__init__(name, title, base_url, transport=transport)
+        super().__init__(name, title, base_url, transport=transport, trusted=trusted)
         self._code_of = code_of
         self._meanings = meanings
         self._wait_header = wait_header

@@ -17,11 +17,29 @@ M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """What a model with eyes is shown."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One message to the model. Text of customers and documents is `user` text, never `system`."""
+    """One message to the model. Text of customers and documents is `user` text, never `system`; so are their pictures."""
 
     role: Literal["system", "user", "assistant"]
     text: str
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a model with ears is played. `name` ends as the format is called: services go by it."""
+
+    content: bytes
+    media_type: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +73,15 @@ class LanguageModel(Protocol):
 
     def stream(self, lines: Sequence[Line], *, prompt: str, max_tokens: int = 600) -> AsyncIterator[str]:
         """Pieces of text as they come. A failure in the middle raises; what came before may be kept or dropped."""
+        ...
+
+
+class SpeechModel(Protocol):
+    """Errors as of `LanguageModel`."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def transcribe(self, recording: Recording) -> Completion:
+        """The words in the language they were spoken in; "" for a recording without any."""
         ...

@@ -8,14 +8,16 @@ fallbacks, cool-downs. It must not log, because its error texts may quote what a
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from foundation import errors
 from foundation.language_models import spending
-from foundation.language_models.contract import Line, Usage
+from foundation.language_models.contract import Line, Recording, Usage
 from foundation.language_models.ladder import BUSY, REFUSED_KEY, Rung
 from foundation.settings import ModelChoice
 
@@ -96,12 +98,26 @@ class Connection:
         router = self._loaded()
         import openai
 
-        messages = [{"role": line.role, "content": line.text} for line in lines]
+        messages = [{"role": line.role, "content": _content(line)} for line in lines]
         try:
             async with asyncio.timeout(rung.choice.timeout_seconds):
                 return await router.acompletion(model=rung.place, messages=messages, **parameters, **_OURS)
         except (TimeoutError, openai.OpenAIError, ValueError) as error:
             raise translated(error) from error
+
+    async def transcribe(self, rung: Rung, recording: Recording) -> Answer:
+        """Silence is an answer, too."""
+        router = self._loaded()
+        import openai
+
+        file = (recording.name, recording.content, recording.media_type)
+        try:
+            async with asyncio.timeout(rung.choice.timeout_seconds):
+                response = await router.atranscription(model=rung.place, file=file, **_OURS)
+        except (TimeoutError, openai.OpenAIError, ValueError) as error:
+            raise translated(error) from error
+        read, written = _heard(getattr(response, "usage", None))
+        return Answer(str(response.text or "").strip(), _usage(rung.choice, read, written))
 
     def _loaded(self) -> Any:
         if self._router is None:
@@ -138,6 +154,23 @@ def translated(error: Exception) -> errors.UpstreamError:
     if isinstance(status, int) and 400 <= status < 500 and status != 408:
         return errors.UpstreamRefused("The language model refuses the request.", code="model_refused")
     return errors.UpstreamUnavailable("The language model failed.", code="model_failed")
+
+
+def _content(line: Line) -> str | list[dict[str, Any]]:
+    if line.picture is None:
+        return line.text
+    data = base64.b64encode(line.picture.content).decode()
+    address = {"url": f"data:{line.picture.media_type};base64,{data}"}
+    words = [{"type": "text", "text": line.text}] if line.text else []
+    return [*words, {"type": "image_url", "image_url": address}]
+
+
+def _heard(usage: Any) -> tuple[int, int]:
+    """Tokens in and out, or the seconds where the service counts those; it may say nothing."""
+    told = usage if isinstance(usage, dict) else usage.model_dump() if hasattr(usage, "model_dump") else {}
+    if told.get("type") == "duration":
+        return math.ceil(float(told.get("seconds") or 0)), 0
+    return int(told.get("input_tokens") or 0), int(told.get("output_tokens") or 0)
 
 
 def _deployment(rung: Rung) -> dict[str, Any]:

@@ -38,20 +38,20 @@ log = structlog.get_logger(__name__)
 
 
 class LitellmRouter:
-    """`budget_per_day` in the currency of the prices, 0 for no limit."""
+    """`budget` is shared with whoever else spends on models."""
 
     def __init__(
         self,
         models: Sequence[ModelChoice],
         *,
-        budget_per_day: float,
+        budget: spending.Budget,
         clock: Clock,
         metrics: Metrics,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._ladder = Ladder(models, clock)
         self._connection = Connection(self._ladder.rungs)
-        self._budget = spending.Budget(budget_per_day, clock)
+        self._budget = budget
         self._metrics = metrics
         self._idle_seconds = idle_seconds
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from foundation import errors
 from foundation.language_models import spending, structured
-from foundation.language_models.contract import Completion, Line, Usage
+from foundation.language_models.contract import Completion, Line, Recording, Usage
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -77,3 +77,20 @@ def _in_turn(answers: Sequence[Entry]) -> Script:
         return next(left, errors.UpstreamUnavailable("The script has no more answers.", code="script_over"))
 
     return give
+
+
+class ScriptedSpeech:
+    """`heard` is what it was played."""
+
+    name = "scripted"
+
+    def __init__(self, answers: Sequence[Entry]) -> None:
+        self.heard: list[Recording] = []
+        self._script = _in_turn(answers)
+
+    async def transcribe(self, recording: Recording) -> Completion:
+        self.heard.append(recording)
+        entry = self._script(())
+        if isinstance(entry, errors.ServiceError):
+            raise entry
+        return Completion(entry, Usage(self.name, 0, spending.estimated_tokens(entry), 0.0))

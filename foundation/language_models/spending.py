@@ -18,6 +18,12 @@ from foundation.settings import ModelChoice
 BYTES_A_TOKEN = 3
 """A usual token of Chinese or English text, where the provider reports no count (a stream that was left)."""
 
+PICTURE_TOKENS = 50_000
+"""More than any provider in use counts for one picture; what it really was is booked afterwards."""
+BYTES_A_SECOND = 600
+"""Of the thinnest voice codec that a messenger sends (AMR at 4.75 kbit/s)."""
+SPEECH_TOKENS_A_SECOND = 10
+
 
 def cost(choice: ModelChoice, input_tokens: int, output_tokens: int) -> float:
     return input_tokens * choice.input_price + output_tokens * choice.output_price
@@ -26,7 +32,14 @@ def cost(choice: ModelChoice, input_tokens: int, output_tokens: int) -> float:
 def most(choice: ModelChoice, lines: Sequence[Line], max_tokens: int) -> float:
     """No tokenizer in use makes more tokens than a text has bytes."""
     size = sum(len(line.text.encode()) + 8 for line in lines)
-    return cost(choice, size, max_tokens)
+    pictures = sum(line.picture is not None for line in lines)
+    return cost(choice, size + pictures * PICTURE_TOKENS, max_tokens)
+
+
+def most_for_speech(choice: ModelChoice, size: int) -> float:
+    """Of a recording of so many bytes, whether the service counts tokens or seconds."""
+    seconds = size / BYTES_A_SECOND
+    return cost(choice, round(seconds * SPEECH_TOKENS_A_SECOND), round(seconds * SPEECH_TOKENS_A_SECOND))
 
 
 def estimated_tokens(text: str) -> int:

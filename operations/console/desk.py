@@ -11,6 +11,7 @@ from nicegui import events, ui
 from foundation.live import EVERYTHING, Hub, Signal
 from foundation.messages import ConversationId
 from operations.console import frame
+from operations.console.attachments import FetchAgain
 from operations.console.reading import DeskReading, Row, caller
 from operations.console.side_panel import SidePanel
 from operations.console.talk import Talk
@@ -39,14 +40,16 @@ Shown = tuple[Row, bool, str, bool]
 
 
 class DeskPage:
-    def __init__(self, visit: frame.Visit, desk: Desk, reading: DeskReading, hub: Hub) -> None:
+    def __init__(
+        self, visit: frame.Visit, desk: Desk, reading: DeskReading, hub: Hub, *, fetch_again: FetchAgain
+    ) -> None:
         self._visit = visit
         self._words = visit.words
         self._reading = reading
         self._hub = hub
         self._rows: list[Row] = []
         self._chosen: ConversationId | None = None
-        self._talk = Talk(visit, desk, on_changed=self._look, on_pane=self._turn_to)
+        self._talk = Talk(visit, desk, on_changed=self._look, on_pane=self._turn_to, fetch_again=fetch_again)
         self._side = SidePanel(visit, desk, reading.now)
         self._help: ui.dialog | None = None
 
@@ -117,7 +120,7 @@ class DeskPage:
                     "dir=auto"
                 )
                 ui.label(since).classes("item-time long" if is_long else "item-time")
-            ui.label(row.last_text).classes("item-line").props("dir=auto")
+            ui.label(row.last_text or self._words.kind(row.last_kind)).classes("item-line").props("dir=auto")
             with ui.element("div").classes("row"):
                 frame.badge(row.channel_title(self._words.language), "accent")
                 if conversation.handoff_reason:

@@ -22,6 +22,7 @@ from foundation.live import Hub
 from foundation.storage.database import Database
 from operations.channel_desk import ChannelDesk
 from operations.console import entrance, frame
+from operations.console.attachments import FetchAgain
 from operations.console.channels import ChannelsPage
 from operations.console.desk import DeskPage
 from operations.console.entrance import Entrance
@@ -52,6 +53,7 @@ class Console:
     database: Database
     hub: Hub
     clock: Clock
+    fetch_again: FetchAgain
 
     def mount(self, app: FastAPI) -> None:
         """The entrance's routes come first: they lie under the address that NiceGUI takes."""
@@ -88,7 +90,7 @@ class Console:
         elif address.endswith("/channels") and member.may("channels.manage"):
             await ChannelsPage(visit, self.channel_desk, hub=self.hub, clock=self.clock).draw()
         else:
-            await DeskPage(visit, self.desk, self.reading, self.hub).draw()
+            await DeskPage(visit, self.desk, self.reading, self.hub, fetch_again=self.fetch_again).draw()
         return None
 
 

@@ -8,6 +8,7 @@ does not answer the page says so and shows the rest.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Row:
     conversation: Conversation
     name: str
     last_text: str
+    last_kind: str
+    """What it was, where it had no words."""
     approvals: int
     holder_name: str
     titles: Mapping[str, str]
@@ -136,7 +139,7 @@ class DeskReading:
         )
         return [
             Row(
-                conversation=one, name=names[one.id], last_text=last.get(one.id, ""), approvals=waiting[one.id],
+                conversation=one, name=names[one.id], last_text=last.get(one.id, ("", ""))[0], last_kind=last.get(one.id, ("", ""))[1], approvals=waiting[one.id],
                 holder_name=members.get(one.held_by or "", ""), titles=self._titles.get(one.channel, {}),
             )
             for one in found
@@ -222,8 +225,8 @@ def caller(words: Words, name: str, conversation_id: ConversationId) -> str:
 
 def _last_texts(
     connection: sa.Connection, tenant: TenantId, found: list[Conversation]
-) -> dict[ConversationId, str]:
-    """The customer's last words: what an agent looks for in a list."""
+) -> dict[ConversationId, tuple[str, str]]:
+    """The customer's last words and their kind: what an agent looks for in a list."""
     if not found:
         return {}
     table = message_table.c
@@ -237,10 +240,19 @@ def _last_texts(
         .group_by(table.conversation_id)
         .subquery()
     )
-    query = sa.select(table.conversation_id, table.text, table.kind).join(
+    query = sa.select(table.conversation_id, table.text, table.kind, table.extras).join(
         latest, (latest.c.conversation_id == table.conversation_id) & (latest.c.seq == table.seq)
     )
-    return {row.conversation_id: row.text[:LINE_LIMIT] or row.kind for row in connection.execute(query)}
+    return {
+        row.conversation_id: ((row.text or _spoken(row.extras))[:LINE_LIMIT], row.kind)
+        for row in connection.execute(query)
+    }
+
+
+def _spoken(extras: str | None) -> str:
+    """What a model made of a message without words."""
+    attachments = json.loads(extras).get("attachments", ()) if extras else ()
+    return " ".join(one["reading"] for one in attachments if one.get("reading"))
 
 
 def _pulse(connection: sa.Connection, tenant: TenantId) -> object:

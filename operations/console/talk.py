@@ -11,11 +11,11 @@ from functools import partial
 
 from nicegui import ui
 
-from foundation import conversations, errors
+from foundation import errors
 from foundation.conversations import Message
 from foundation.messages import ConversationId
 from foundation.security import random_token
-from operations.console import frame
+from operations.console import attachments, frame
 from operations.console.reading import View, caller
 from operations.desk import Desk
 
@@ -30,12 +30,14 @@ class Talk:
         *,
         on_changed: Callable[[], Awaitable[None]],
         on_pane: Callable[[str], None],
+        fetch_again: attachments.FetchAgain,
     ) -> None:
         self._visit = visit
         self._words = visit.words
         self._desk = desk
         self._on_changed = on_changed
         self._on_pane = on_pane
+        self._fetch_again = fetch_again
         self._chosen: ConversationId | None = None
         self._last_seq = 0
         self._is_mine = False
@@ -189,7 +191,9 @@ class Talk:
     def _draw_message(self, _key: str, message: Message) -> None:
         words = self._words
         with ui.element("div").classes(f"line {message.role}"):
-            ui.label(_said(message)).classes("bubble").props("dir=auto")
+            if said := _said(message):
+                ui.label(said).classes("bubble").props("dir=auto")
+            attachments.draw(self._visit, message, self._fetch_again)
             with ui.element("div").classes("meta"):
                 ui.label(message.author or words(f"role.{message.role}"))
                 ui.label(f"{message.sent_at.astimezone():%H:%M}")
@@ -231,6 +235,11 @@ class Talk:
         ui.notify(self._words(key), type="positive", position="top")
 
 
-def _said(message: conversations.Message) -> str:
-    attachments = "  ".join(f"📎 {one.name or one.kind}" for one in message.attachments)
-    return message.text or attachments or message.kind
+def _said(message: Message) -> str:
+    """The customer's words, written or spoken; nothing where what came with them speaks for itself."""
+    if message.text:
+        return f"🎤 {message.text}" if message.kind == "voice" else message.text
+    spoken = any(one.kind == "voice" and one.reading for one in message.attachments)
+    if spoken or not message.attachments:
+        return attachments.icon_line(message) or message.kind
+    return ""

@@ -39,6 +39,10 @@ class Words:
             rest = rest.partition("_")[2]
         return self("failure.other", code=code or "")
 
+    def kind(self, code: str) -> str:
+        """Of a message or an attachment."""
+        return self._named("kind", code)
+
     def emotion(self, code: str) -> str:
         return self._named("emotion", code)
 

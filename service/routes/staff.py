@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from foundation import conversations, errors
 from foundation.clock import to_milliseconds
-from foundation.messages import ConversationId, TenantId
+from foundation.messages import FILES, Attachment, ConversationId, TenantId
 from operations import audit
 from operations.log_in_limit import LogInLimit
 from operations.staff import Member, Permission
@@ -113,6 +113,7 @@ class StaffRoutes:
                 {
                     "seq": message.seq, "role": message.role, "author": message.author, "text": message.text,
                     "id": message.id, "kind": message.kind, "state": message.state, "error": message.error, "at": to_milliseconds(message.sent_at),
+                    "attachments": [_attachment(one) for one in message.attachments],
                 }
                 for message in view.messages
             ],
@@ -326,6 +327,13 @@ class StaffRoutes:
             audit.write(connection, member.tenant, actor=member.id, action=action, subject=subject, now=now)
 
         await self._system.database.write(write)
+
+
+def _attachment(one: Attachment) -> dict[str, Any]:
+    """Without the platform's own addresses, which may open the file to anybody; `file` is where we keep it."""
+    hidden = {"media_id", "url"} if one.kind in FILES else {"media_id"}
+    file = {"file": f"/v1/media/{one.stored}"} if one.stored else {}
+    return {**one.model_dump(exclude_defaults=True, exclude=hidden), "kind": one.kind, **file}
 
 
 def _id(request: Request) -> ConversationId:

@@ -17,11 +17,12 @@ import structlog
 
 from channels import degrade
 from channels import text as texts
-from channels.contract import BODY_LIMIT, Answering, Part, Surroundings, Webhook
+from channels.contract import BODY_LIMIT, Answering, Fetching, Part, Surroundings, Webhook
 from channels.registry import CHANNELS
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import (
+    FILES,
     Attachment,
     Choice,
     Citation,
@@ -158,6 +159,20 @@ def test_message_id_is_the_same_when_a_recording_is_read_twice(specimen: Specime
         assert [message.message_id for message in once] == [message.message_id for message in twice]
         ids += [message.message_id for message in once]
     assert len(set(ids)) == len(ids)
+
+
+def test_channel_that_brings_files_can_fetch_them(specimen: Specimen) -> None:
+    """What a recording shows to come in can be brought in; where nothing comes in, the quality file says why."""
+    brings = any(
+        one.kind in FILES
+        for path in specimen.recordings()
+        for message in specimen.read_recording(path)[0]
+        for one in message.attachments
+    )
+    quality = tomllib.loads((ADAPTERS / specimen.channel.name / "quality.toml").read_text(encoding="utf-8"))
+    says_so = quality["dependable"]["attachments_in"] == "done"
+    assert isinstance(specimen.channel, Fetching) == says_so
+    assert says_so or not brings
 
 
 async def test_text_is_sent_as_it_is(specimen: Specimen) -> None:

@@ -14,6 +14,7 @@ from foundation.clock import utc_now
 from foundation.language_models.contract import LanguageModel, Line
 from foundation.language_models.litellm_router import LitellmRouter
 from foundation.language_models.scripted import ScriptedModel
+from foundation.language_models.spending import Budget
 from foundation.settings import ModelChoice
 from foundation.telemetry import Metrics
 from tests.fakes import model_server, real_model_server
@@ -48,7 +49,7 @@ def _router(provider: model_server.ModelServer) -> Make:
             base_url=provider.url,
             timeout_seconds=5,
         )
-        return LitellmRouter([choice], budget_per_day=0, clock=utc_now, metrics=Metrics())
+        return LitellmRouter([choice], budget=Budget(0, utc_now), clock=utc_now, metrics=Metrics())
 
     return make
 
@@ -117,7 +118,7 @@ def real_model() -> Iterator[LanguageModel]:
         pytest.skip(reason)
     with real_model_server.running() as url:
         choice = ModelChoice(model=f"openai/{real_model_server.MODEL}", base_url=url, timeout_seconds=60)
-        yield LitellmRouter([choice], budget_per_day=0, clock=utc_now, metrics=Metrics())
+        yield LitellmRouter([choice], budget=Budget(0, utc_now), clock=utc_now, metrics=Metrics())
 
 
 async def test_real_model_writes_text_when_asked(real_model: LanguageModel) -> None:

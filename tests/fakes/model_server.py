@@ -7,6 +7,7 @@ A test points several models of one ladder at one server: `openai/hang`, then `o
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.datastructures import UploadFile
 
 PIECES = ("The ", "parcel ", "left ", "on ", "Monday.")
 ANSWER = "".join(PIECES)
@@ -77,15 +79,62 @@ def _application(server: ModelServer) -> FastAPI:
             return await STREAMS.get(mode, _stream_as_usual)(server, asked)
         return await ANSWERS.get(mode, _answer_as_usual)(server, asked)
 
+    @application.post("/v1/audio/transcriptions")
+    async def transcribe(request: Request) -> Response:
+        """By OpenAI's reference: a form with the file, whose name tells the format, and the model."""
+        form = await request.form()
+        file = form["file"]
+        assert isinstance(file, UploadFile)
+        mode, content = str(form["model"]), await file.read()
+        server.requests.append({"model": mode, "file": file.filename, "content": content})
+        if mode in _FAILURES:
+            return await _FAILURES[mode](server, server.requests[-1])
+        if mode == "hang":
+            await asyncio.sleep(60)
+        if str(file.filename).rpartition(".")[2] not in AUDIO_FORMATS:
+            message = "Unrecognized file format."
+            return JSONResponse({"error": {"message": message, "type": "invalid_request_error"}}, 400)
+        text = content.partition(b"|")[2].decode()
+        if mode == "seconds":
+            return JSONResponse({"text": text, "usage": {"type": "duration", "seconds": 7}})
+        usage = {
+            "type": "tokens", "input_tokens": 14, "output_tokens": 4, "total_tokens": 18,
+            "input_token_details": {"text_tokens": 0, "audio_tokens": 14},
+        }  # fmt: skip
+        return JSONResponse({"text": text, "usage": usage})
+
     return application
+
+
+AUDIO_FORMATS = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "ogg", "wav", "webm")
 
 
 Handler = Callable[[ModelServer, dict[str, Any]], Awaitable[Response]]
 
 
 async def _answer_as_usual(server: ModelServer, asked: dict[str, Any]) -> Response:
+    if (seen := _seen(asked)) is not None:
+        return _completion(asked, f"A picture of {len(seen)} bytes.") if seen else _no_picture()
     text = json.dumps(RIGHT) if "response_format" in asked else ANSWER
     return _completion(asked, text)
+
+
+def _seen(asked: dict[str, Any]) -> bytes | None:
+    """The picture of the last message, by OpenAI's reference: a part of type image_url with a data URL. b"" when it is
+    not in that form, None when there is none."""
+    content = asked["messages"][-1]["content"]
+    if isinstance(content, str):
+        return None
+    for part in content:
+        if part.get("type") == "image_url":
+            head, _, data = str(part["image_url"]["url"]).partition(";base64,")
+            return base64.b64decode(data, validate=True) if head.startswith("data:image/") else b""
+    return b""
+
+
+def _no_picture() -> Response:
+    message = "Invalid image data."
+    return JSONResponse({"error": {"message": message, "type": "invalid_request_error"}}, 400)
 
 
 async def _hang(server: ModelServer, asked: dict[str, Any]) -> Response:

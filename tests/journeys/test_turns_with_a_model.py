@@ -54,7 +54,7 @@ async def test_a_models_words_are_shown_when_a_passage_holds_them(world: World) 
     assert told.replies[0].reply.citations[0].article == "return-freight"
     row = (await told.recorded())[-1]
     assert (row.rung, row.model) == ("model", "scripted")
-    assert row.prompts[0].startswith("agent/answer@1#")
+    assert row.prompts[0].startswith("agent/answer@2#")
 
 
 async def test_inventions_are_cut_when_they_stand_between_true_sentences(world: World) -> None:

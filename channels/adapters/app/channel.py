@@ -23,6 +23,7 @@ from channels.contract import (
     Channel,
     ChannelSpec,
     Door,
+    Media,
     Part,
     Surroundings,
     Webhook,
@@ -35,7 +36,7 @@ from channels.families.live_chat.uploads import Uploads
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Signal
-from foundation.messages import InboundMessage
+from foundation.messages import Attachment, InboundMessage
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +67,9 @@ class AppChannel:
         self._sessions = Sessions(settings, surroundings)
         self._rooms = Rooms(surroundings.tenant, surroundings.database, surroundings.hub)
         pace = Pace(surroundings.clock)
-        files = Uploads(surroundings, f"{surroundings.public_url.rstrip('/')}/t/{surroundings.tenant}")
+        self._files = files = Uploads(
+            surroundings, f"{surroundings.public_url.rstrip('/')}/t/{surroundings.tenant}"
+        )
         parts = Parts(
             passes=self._sessions,
             messages=Messages(
@@ -108,6 +111,10 @@ class AppChannel:
         if self._pusher.is_on and part.index == part.count - 1:
             await self._pusher.put_down(part, idempotency_key)
         return part.message.message_id
+
+    async def fetch(self, attachment: Attachment) -> Media:
+        """A file that was uploaded to us. Raises `UpstreamRefused` when it is not there any more."""
+        return await self._files.read(attachment.media_id)
 
     async def show_typing(self, conversation: Conversation) -> None:
         self._hub.tell(Signal("typing", conversation.id, who="bot"))

@@ -30,6 +30,7 @@ from channels.contract import (
     Webhook,
 )
 from channels.platforms import signatures
+from channels.platforms.download import fetch_public
 from channels.platforms.payloads import words
 from foundation import errors
 from foundation.conversations import Conversation
@@ -115,7 +116,7 @@ class LineChannel:
 
     async def fetch(self, attachment: Attachment) -> Media:
         if not attachment.media_id:
-            raise self._connection.refused("foreign_file", "The file lies at a web page, not at LINE.")
+            return await fetch_public(attachment.url)
         return await self._connection.fetch(attachment.media_id)
 
     async def test(self) -> str:

@@ -13,7 +13,6 @@ from channels.adapters.line.settings import LineSettings
 from channels.contract import Media
 from channels.platforms.api import Api
 from channels.platforms.payloads import items, words
-from foundation import errors
 
 NAME = "line"
 TITLE = "LINE"
@@ -80,9 +79,6 @@ class Connection:
         if response.status_code != 200:
             raise self._content.refused("no_file", "LINE does not hand out the file.")
         return Media(response.content, response.headers.get("content-type", "").split(";")[0].strip())
-
-    def refused(self, code: str, sentence: str) -> errors.UpstreamRefused:
-        return self._api.refused(code, sentence)
 
 
 def _is_spent(response: httpx.Response) -> bool:

@@ -21,6 +21,7 @@ from channels.contract import (
     Channel,
     ChannelSpec,
     Door,
+    Media,
     Part,
     Reach,
     Receipt,
@@ -29,10 +30,11 @@ from channels.contract import (
 )
 from channels.families.sms import OptOuts, keywords, numbered
 from channels.platforms import standard_webhooks
+from channels.platforms.download import fetch_public
 from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
-from foundation.messages import InboundMessage
+from foundation.messages import Attachment, InboundMessage
 
 log = structlog.get_logger(__name__)
 
@@ -115,6 +117,10 @@ class SmsGenericChannel:
         """From the account's own number; the customer's answer comes into the same conversation."""
         ours = self._settings.from_number
         return Reach(f"{ours}|{phone}", phone, {"from": ours} if ours else {})
+
+    async def fetch(self, attachment: Attachment) -> Media:
+        """From where the gateway says that it lies."""
+        return await fetch_public(attachment.url)
 
     async def show_typing(self, conversation: Conversation) -> None:
         """SMS has none."""

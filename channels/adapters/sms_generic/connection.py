@@ -31,7 +31,9 @@ class Connection:
     def __init__(
         self, settings: SmsGenericSettings, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        self._api = _GatewayApi(NAME, "The SMS gateway", "", transport=transport)
+        self._api = _GatewayApi(
+            NAME, "The SMS gateway", "", transport=transport, trusted=(settings.api_base,)
+        )
         self._address = settings.api_base
 
     async def close(self) -> None:

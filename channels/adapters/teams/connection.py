@@ -47,7 +47,13 @@ class Connection:
         self._settings = settings
         self._shelf = shelf
         self._api = _TeamsApi("teams", "Teams", settings.api_base, transport=transport)
-        self._login = Api("teams", "Microsoft's login", settings.login_base, transport=transport)
+        self._login = Api(
+            "teams",
+            "Microsoft's login",
+            settings.login_base,
+            transport=transport,
+            trusted=(settings.keys_url,),
+        )
 
     async def close(self) -> None:
         await self._api.close()

@@ -19,6 +19,7 @@ from channels.contract import (
     Channel,
     ChannelSpec,
     Door,
+    Media,
     Part,
     Surroundings,
     Webhook,
@@ -31,7 +32,7 @@ from channels.families.live_chat.uploads import Uploads
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Signal
-from foundation.messages import InboundMessage
+from foundation.messages import Attachment, InboundMessage
 
 
 class Settings(BaseModel):
@@ -63,7 +64,7 @@ class WebChat:
         self.origins = Origins(surroundings.public_url, surroundings.origins)
         pace = Pace(surroundings.clock)
         self._rooms = Rooms(surroundings.tenant, surroundings.database, surroundings.hub)
-        files = Uploads(surroundings, f"{self.origins.public}/t/{surroundings.tenant}")
+        self._files = files = Uploads(surroundings, f"{self.origins.public}/t/{surroundings.tenant}")
         sessions = Sessions(surroundings, settings.site_key)
         parts = Parts(
             passes=sessions,
@@ -104,6 +105,10 @@ class WebChat:
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         self._hub.tell(Signal("changed", part.message.conversation_id))
         return part.message.message_id
+
+    async def fetch(self, attachment: Attachment) -> Media:
+        """A file that was uploaded to us. Raises `UpstreamRefused` when it is not there any more."""
+        return await self._files.read(attachment.media_id)
 
     async def show_typing(self, conversation: Conversation) -> None:
         self._hub.tell(Signal("typing", conversation.id, who="bot"))

@@ -31,8 +31,9 @@ class Connection:
     def __init__(self, settings: WeiboSettings, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._settings = settings
         self._api = CodedApi(
-            NAME, "Weibo", settings.api_base, code_of=_code, meanings=MEANINGS, transport=transport
-        )
+            NAME, "Weibo", settings.api_base, code_of=_code, meanings=MEANINGS, transport=transport,
+            trusted=(settings.media_url,),
+        )  # fmt: skip
 
     async def close(self) -> None:
         await self._api.close()

@@ -217,7 +217,7 @@ def dump(frame: Mapping[str, Any]) -> str:
 
 
 def _render_attachment(attachment: Attachment) -> Frame:
-    given = attachment.model_dump(exclude_defaults=True, exclude={"media_id"})
+    given = attachment.as_sent().model_dump(exclude_defaults=True, exclude={"media_id"})
     return {"kind": attachment.kind, **given}
 
 

@@ -83,7 +83,8 @@ class Messages:
             receipt = {"id": message_id, "seq": accepted.seq, "ts": round(inbound.sent_at.timestamp() * 1000)}
             return receipt, True
         stored = await self.find(who, message_id)
-        if stored.text != texts.clean(form.text)[0] or stored.attachments != attachments:
+        sent = tuple(one.as_sent() for one in stored.attachments)
+        if stored.text != texts.clean(form.text)[0] or sent != attachments:
             raise errors.Conflict(
                 "Another message was already sent under this client_msg_id.", code="client_msg_id_reused"
             )

@@ -8,37 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import re
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
-from channels.contract import Surroundings
+from channels.contract import Media, Surroundings
 from channels.families.live_chat import records
 from channels.families.live_chat.records import Upload
 from channels.families.live_chat.tokens import Pass
+from channels.media import kinds
 from foundation import errors, security
 from foundation.messages import Attachment
 
 UPLOAD_LIMIT = 5_242_880
-NAME_LIMIT = 120
-_SIGNATURES = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"RIFF....WEBP", re.S), "image/webp"),
-    (re.compile(rb"RIFF....WAVE", re.S), "audio/wav"),
-    (re.compile(rb"%PDF-"), "application/pdf"),
-    (re.compile(rb"....ftypM4A", re.S), "audio/mp4"),
-    (re.compile(rb"....ftyp", re.S), "video/mp4"),
-    (re.compile(rb"\x1aE\xdf\xa3"), "video/webm"),
-    (re.compile(rb"OggS"), "audio/ogg"),
-    (re.compile(rb"ID3|\xff[\xfb\xf3\xf2]"), "audio/mpeg"),
-    (re.compile(rb"#!AMR"), "audio/amr"),
-)
-"""First bytes → type; the client's own word for the type is not asked."""
 _KINDS: dict[str, Literal["image", "video", "voice"]] = {"image": "image", "video": "video", "audio": "voice"}
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\u202a-\u202e\u2066-\u2069]+")
 
 
 class Uploads:
@@ -50,7 +32,9 @@ class Uploads:
     async def keep(self, who: Pass, name: str, body: bytes) -> Upload:
         """Raises `UnsupportedContent` for a type that is not on the list."""
         media_type = sniff(body)
-        upload = Upload(security.random_token(24), who.conversation_id, _safe(name), media_type, len(body))
+        upload = Upload(
+            security.random_token(24), who.conversation_id, kinds.safe_name(name), media_type, len(body)
+        )
         await asyncio.to_thread(self._write, upload.id, body)
         await self._around.database.write(
             lambda connection: records.add_upload(connection, who.tenant, upload, self._around.clock())
@@ -67,6 +51,15 @@ class Uploads:
         if found is None or not self._path(found.id).is_file():
             raise errors.NotFound("This file does not exist.")
         return found, await asyncio.to_thread(self._read, found.id)
+
+    async def read(self, upload_id: str) -> Media:
+        """For ourselves, without a signature. Raises `UpstreamRefused`."""
+        found = await self._around.database.read(
+            lambda connection: records.find_upload(connection, self._around.tenant, upload_id)
+        )
+        if found is None or not self._path(found.id).is_file():
+            raise errors.UpstreamRefused("This file does not exist any more.", code="web_chat_no_file")
+        return Media(await asyncio.to_thread(self._read, found.id), found.media_type)
 
     def attachment(self, upload: Upload) -> Attachment:
         return Attachment(
@@ -94,20 +87,14 @@ class Uploads:
 def sniff(body: bytes) -> str:
     if not body:
         raise errors.InvalidInput("The file is empty.", code="empty_file")
-    for pattern, media_type in _SIGNATURES:
-        if pattern.match(body):
-            return media_type
-    raise errors.UnsupportedContent(
-        "Pictures, PDF, audio and video can be sent here; this file is none of these.", code="file_type"
-    )
+    media_type = kinds.sniff(body)
+    if media_type not in kinds.KNOWN:
+        raise errors.UnsupportedContent(
+            "Pictures, PDF, audio and video can be sent here; this file is none of these.", code="file_type"
+        )
+    return media_type
 
 
 def disposition(name: str) -> str:
-    """RFC 6266 with the UTF-8 form of RFC 8187; always a download."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name) or "file"
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _safe(name: str) -> str:
-    cleaned = _UNSAFE.sub("_", name.encode("utf-8", "replace").decode()).strip(". ")
-    return cleaned[-NAME_LIMIT:] or "file"
+    """Always a download here."""
+    return kinds.disposition(name)

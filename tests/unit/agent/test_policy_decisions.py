@@ -53,6 +53,15 @@ def test_what_cannot_be_read_is_said_aloud_when_it_is_no_text(kind: str) -> None
     assert (plan["route"], plan["reply"]) == ("notice", "unreadable_kind")
 
 
+def test_picture_that_was_described_is_a_question_and_never_an_order() -> None:
+    """Whatever stands in it, it wants nobody, fills nothing and says no "yes"."""
+    picture = replace(CALM, kind="image", plain="", seen=True)
+    plan = policy.plan(picture, RULES)
+    assert (plan["route"], plan["reply"]) == ("answer", "unreadable_kind")
+    in_form = policy.plan(replace(picture, form_tool="return_request", form_answers=True), RULES)
+    assert (in_form["route"], in_form["reply"], in_form["ask_again"]) == ("notice", "unreadable_kind", True)
+
+
 @pytest.mark.parametrize("plain", ["", "   ", "?!", "😀", "。。。"])
 def test_a_text_without_words_is_noticed(plain: str) -> None:
     assert policy.plan(replace(CALM, plain=plain), RULES)["reply"] == "empty_text"

@@ -268,7 +268,7 @@ async def test_media_are_fetched_with_the_token(line: LineSpecimen) -> None:
     with pytest.raises(errors.UpstreamUnavailable):
         await line.channel.fetch(Attachment(kind="video", media_id="1"))
     with pytest.raises(errors.UpstreamRefused):
-        await line.channel.fetch(Attachment(kind="image", url="https://evil.example/x"))
+        await line.channel.fetch(Attachment(kind="image", url="http://127.0.0.1/x"))
 
 
 async def test_test_names_the_account(line: LineSpecimen) -> None:

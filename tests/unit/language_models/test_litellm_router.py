@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr
 from foundation import errors
 from foundation.language_models.contract import Line
 from foundation.language_models.litellm_router import ATTEMPTS, LitellmRouter
+from foundation.language_models.spending import Budget
 from foundation.settings import ModelChoice
 from foundation.telemetry import Metrics
 from tests.conftest import StandingClock
@@ -58,7 +59,9 @@ def make(provider: ModelServer, clock: StandingClock, metrics: Metrics) -> Make:
             )
             for name in names
         ]
-        return LitellmRouter(choices, budget_per_day=budget, clock=clock, metrics=metrics, idle_seconds=0.3)
+        return LitellmRouter(
+            choices, budget=Budget(budget, clock), clock=clock, metrics=metrics, idle_seconds=0.3
+        )
 
     return made
 
@@ -273,4 +276,4 @@ async def test_log_names_prompt_model_and_cost_but_no_text_when_a_model_is_asked
 
 def test_start_is_refused_when_no_model_is_named(clock: StandingClock, metrics: Metrics) -> None:
     with pytest.raises(errors.ConfigurationError):
-        LitellmRouter([], budget_per_day=0, clock=clock, metrics=metrics)
+        LitellmRouter([], budget=Budget(0, clock), clock=clock, metrics=metrics)

@@ -18,7 +18,7 @@ FOLDER = Path(words.__file__).parent
 TEXTS: dict[str, dict[str, str]] = yaml.safe_load((FOLDER / "texts.yaml").read_text(encoding="utf-8"))
 FAMILIES_BY_CODE = {
     "reason", "emotion", "intent", "rung", "tool", "staff", "spoken", "level", "order", "error", "state", "role",
-    "keys", "nav", "version", "verdict", "audience", "language", "failure", "behaviour",
+    "keys", "nav", "version", "verdict", "audience", "language", "failure", "behaviour", "kind",
 }  # fmt: skip
 """Families whose keys are made from a code, such as `order.shipped`."""
 MADE = re.compile(

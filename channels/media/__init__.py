@@ -1,0 +1,1 @@
+"""Files that customers send: `kinds` says what they are, `records` keeps them."""

@@ -29,6 +29,7 @@ class Product:
     """One running application and a client; `operator` may do everything staff may."""
 
     def __init__(self, app: FastAPI, system: wiring.System) -> None:
+        self.app = app
         self.system = system
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url=system.settings.address, timeout=60)

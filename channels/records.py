@@ -85,16 +85,25 @@ def remember_unknown(connection: sa.Connection, message: OutboundMessage, part: 
 def count_sent_since(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, moment: datetime | None
 ) -> int:
-    table = delivery_part_table.c
+    """`moment`: of the customer's last message. Many platforms tell it in whole seconds: within that second the transcript
+    says what was before it."""
+    part, line = delivery_part_table.c, conversations.message_table.c
     query = (
         sa.select(sa.func.count())
         .select_from(delivery_part_table)
-        .where(table.tenant == tenant, table.conversation_id == conversation_id)
+        .where(part.tenant == tenant, part.conversation_id == conversation_id)
     )
     if moment is not None:
-        query = query.where(table.sent_at >= to_milliseconds(moment))
+        began = to_milliseconds(moment)
+        own = (line.tenant == tenant, line.conversation_id == conversation_id)
+        asked = sa.select(sa.func.max(line.seq)).where(*own, line.role == "customer").scalar_subquery()
+        behind = sa.exists().where(*own, line.id == part.message_id, line.seq > asked)
+        doubtful = part.sent_at < began + SECOND_MILLISECONDS
+        query = query.where(part.sent_at >= began, sa.or_(sa.not_(doubtful), behind))
     return int(connection.execute(query).scalar_one())
 
+
+SECOND_MILLISECONDS = 1000
 
 _RANK = {"accepted": 0, "sending": 1, "redirected": 2, "sent": 2, "delivered": 3, "read": 4, "failed": 5}
 

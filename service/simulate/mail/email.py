@@ -90,14 +90,14 @@ class Customer:
 
     async def write(self, text: str) -> int:
         self._say(f"{self._options.user} → {text}")
-        raw = self._mail(text, utc_now())
+        raw = self.compose(text, utc_now())
         for _ in range(self._options.duplicate):
             await self._post.deliver(raw)
         if self._options.duplicate > 1:
             self._say(f"  lies {self._options.duplicate} times in the mailbox")
         return await self._look()
 
-    def _mail(self, text: str, now: datetime) -> bytes:
+    def compose(self, text: str, now: datetime) -> bytes:
         """`forge`: the receiving server found that the sender is not who he says."""
         mail = EmailMessage(policy=email.policy.SMTP)
         verdict = "fail" if self._options.forge else "pass"
@@ -116,6 +116,11 @@ class Customer:
         mail.set_content(text, charset="utf-8", cte="base64")
         return mail.as_bytes()
 
+    def keep(self, mail: EmailMessage) -> None:
+        """The next text replies to this one."""
+        self._last = mail
+        self._chain.append(str(mail["Message-ID"]))
+
     async def _look(self) -> int:
         """Waits for the first reply, then until nothing more comes."""
         count, patience = 0, self._options.wait_seconds
@@ -123,8 +128,7 @@ class Customer:
             if received.recipient != self.address:
                 self._say("  (a reply to another customer)")
                 continue
-            self._last = received.mail
-            self._chain.append(str(received.mail["Message-ID"]))
+            self.keep(received.mail)
             self._say(f"  ← [{received.mail['Subject']}] {text_of(received.mail)}")
             count, patience = count + 1, self._options.quiet_seconds
         if not count:

@@ -70,6 +70,7 @@ class AlexaPlatform(Speaker):
     def request(self, user: str, request: dict[str, Any], *, user_id: str = "") -> Call:
         session = self.session(user)
         known = {"userId": user_id or id_of(user, "amzn1.ask.account.")}
+        known |= {"accessToken": self.linked[user]} if user in self.linked else {}
         application = {"applicationId": self.settings.skill_id}
         device = {"deviceId": id_of(user, "amzn1.ask.device."), "supportedInterfaces": {}}
         moment = self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

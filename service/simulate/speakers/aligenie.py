@@ -56,7 +56,11 @@ class AligeniePlatform(Speaker):
     def second(self, user: str, request: dict[str, Any], *, user_id: str = "") -> Call:
         session = self.session(user)
         head = {"requestId": f"request-{self.number()}", "timestamp": int(self.clock().timestamp())}
-        known = {"userOpenId": user_id or id_of(user), "userUnionIds": [], "accessToken": ""}
+        known = {
+            "userOpenId": user_id or id_of(user),
+            "userUnionIds": [],
+            "accessToken": self.linked.get(user, ""),
+        }
         system = {
             "application": {"skillId": self._skill},
             "user": known,

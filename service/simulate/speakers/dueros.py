@@ -80,7 +80,11 @@ class DuerosPlatform(Speaker):
             },
             "context": {
                 "System": {
-                    "user": {"userId": user_id or id_of(user, "u-"), "accessToken": "", "userInfo": []},
+                    "user": {
+                        "userId": user_id or id_of(user, "u-"),
+                        "accessToken": self.linked.get(user, ""),
+                        "userInfo": [],
+                    },
                     "application": {"applicationId": self.settings.bot_id},
                     "device": {"deviceId": id_of(user, "dev-"), "supportedInterfaces": {"VoiceInput": []}},
                 }

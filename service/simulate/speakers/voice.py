@@ -37,6 +37,8 @@ class Speaker:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+        self.linked: dict[str, str] = {}
+        """Access tokens of the customers who have linked their account."""
         self._sessions: dict[str, Session] = {}
         self._count = 0
 

@@ -59,7 +59,7 @@ class XiaoaiPlatform(Speaker):
             "session": {
                 "is_new": session.new, "session_id": f"session-{session.number}", "attributes": session.attributes,
                 "application": {"app_id": self.settings.app_id or "1001"},
-                "user": {"user_id": user_id or id_of(user), "access_token": "", "is_user_login": True},
+                "user": {"user_id": user_id or id_of(user), "access_token": self.linked.get(user, ""), "is_user_login": True},
             },
             "context": {"device_id": id_of(user, "dev-"), "device_category": "soundbox", "in_exp": False},
             "request": {**head, **request},

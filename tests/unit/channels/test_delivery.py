@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -173,6 +174,29 @@ async def test_quota_counts_parts_since_the_customer_spoke(opened: Database, clo
     await delivery.deliver(outgoing("好", "m-2"))
     assert pigeons.carried[-1] == "好"
     assert await state(opened, "m-2") == ("sent", None)
+
+
+async def test_quota_is_new_when_the_customer_writes_again_within_a_second(
+    opened: Database, clock: StandingClock
+) -> None:
+    """Many platforms tell the customer's moment in whole seconds, so what went out before it seems to come after it."""
+    pigeons = Pigeons(Capabilities(text_limit=4, reply_quota=4))
+    delivery = make(pigeons, opened, clock)
+    whole = clock()
+    clock.move(milliseconds=300)
+    await delivery.deliver(outgoing())
+    lines = [("in-2", "customer"), ("m-8", "bot"), ("m-9", "bot")]
+    for name, role in lines:
+        draft = Draft(id=name, role=role, text="?", sent_at=whole)  # type: ignore[arg-type]  # one of the roles
+        await opened.write(
+            partial(conversations.append, tenant=TENANT, conversation_id=CONVERSATION, draft=draft)
+        )
+    clock.move(milliseconds=300)
+    await delivery.deliver(outgoing("好", "m-8"))
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        await delivery.deliver(outgoing(LONG, "m-9"))
+    assert refused.value.code == "reply_quota_used"
+    assert pigeons.carried[4:] == ["好"]
 
 
 async def test_reply_is_refused_when_its_channel_is_not_open(opened: Database, clock: StandingClock) -> None:

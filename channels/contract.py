@@ -7,7 +7,8 @@ its own (the web chat) gets the `Door`.
 What only some platforms need are promises of their own, which an adapter keeps by having the method: `Answering` (the
 reply stands in the answer to the webhook: voice), `Transferring` (a call can be put through to a person), `Pulling` (we
 fetch: mail, a queue with a cursor), `Reporting` (delivery and read receipts), `Remembering` (what a message changes for
-the channel itself), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work).
+the channel itself), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work), `Addressed` (the
+address that the platform is given is a secret, or there is none).
 """
 
 from __future__ import annotations
@@ -160,6 +161,11 @@ class Surroundings:
         tail = "" if self.account == MAIN else f"/{self.account}"
         return f"{self.public_url}/v1/hooks/{self.tenant}/{channel}{tail}"
 
+    def secret_hook(self, channel: str, secret: str, *, parameter: str = "key") -> str:
+        """For platforms that sign nothing: the secret is the last part. Where that names an account, a parameter has it."""
+        plain = self.hook(channel)
+        return f"{plain}/{secret}" if self.account == MAIN else f"{plain}?{parameter}={secret}"
+
 
 class Channel(Protocol):
     name: str
@@ -284,6 +290,17 @@ class Testing(Protocol):
         ...
 
 
+@runtime_checkable
+class Addressed(Protocol):
+    """A channel that does not simply listen at `Surroundings.hook`."""
+
+    @property
+    def address(self) -> str:
+        """To enter at the platform, its secret included: shown to those who manage channels, never logged. "" where nothing
+        is to be entered, because messages are fetched or come by routes of the channel's own."""
+        ...
+
+
 class ChannelFactory(Protocol):
     def __call__(self, settings: BaseModel, surroundings: Surroundings) -> Channel: ...
 
@@ -297,5 +314,7 @@ class ChannelSpec:
     settings: type[BaseModel]
     build: ChannelFactory
     title: Mapping[str, str] = field(default_factory=dict)
+    fetches_token: bool = False
+    """Calls need an access token that the platform gives for some time; it lies on the account's shelf."""
     closed: str = ""
     """Why this channel cannot be opened at all (a platform without an interface for it); `huiliu doctor` says it."""

@@ -14,13 +14,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from channels import answers
-from channels.contract import BODY_LIMIT, Channel, Webhook
-from channels.delivery import Channels, find_channel
+from channels.contract import BODY_LIMIT, MAIN, Channel, Webhook
+from channels.delivery import Channels, find_channel, place
 from channels.intake import Intake
 from foundation import errors
 from foundation.clock import Clock
 from foundation.messages import TenantId
 from foundation.telemetry import Metrics
+
+UNREADABLE = "unreadable_payload"
+"""Counted beside the refusals: authentic, but in no form that we know."""
 
 
 def routes(intake: Intake, channels: Channels, *, clock: Clock, metrics: Metrics) -> Sequence[BaseRoute]:
@@ -48,7 +51,7 @@ class Hooks:
         self._metrics = metrics
 
     async def receive(self, request: Request) -> Response:
-        tenant, channel = self._find(request.path_params)
+        tenant, channel, account = self._find(request.path_params)
         try:
             body = await answers.read_body(request, BODY_LIMIT)
         except errors.InvalidInput as error:
@@ -66,22 +69,28 @@ class Hooks:
         )
         try:
             answer = await self._intake.receive(tenant, channel, webhook)
+        except errors.NotAuthentic as error:
+            self._intake.refusals.note(tenant, channel.name, account, error.code)
+            raise
         except errors.UnreadablePayload:
+            self._intake.refusals.note(tenant, channel.name, account, UNREADABLE)
             await self._intake.keep_unreadable(tenant, channel, webhook)
             if not channel.capabilities.acknowledge_unreadable:
                 raise
             answer = channel.acknowledge(webhook)
         return Response(answer.body, answer.status, dict(answer.headers), media_type=answer.media_type)
 
-    def _find(self, path: dict[str, str]) -> tuple[TenantId, Channel]:
-        tenant = TenantId(path["tenant"])
-        channel = find_channel(self._channels, tenant, path["channel"], path.get("account", ""))
+    def _find(self, path: dict[str, str]) -> tuple[TenantId, Channel, str]:
+        """Also the account: the word behind the channel's name where it is one, and not a secret of the main account's."""
+        tenant, word = TenantId(path["tenant"]), path.get("account", "")
+        channel = find_channel(self._channels, tenant, path["channel"], word)
+        account = word if (tenant, place(path["channel"], word)) in self._channels else MAIN
         if channel is None:
             raise errors.NotFound(
                 "Nothing listens at this address. Check the tenant and the channel in it.",
                 code="unknown_hook",
             )
-        return tenant, channel
+        return tenant, channel, account or MAIN
 
 
 def _own_routes(channels: Channels, tenant: TenantId, intake: Intake) -> list[BaseRoute]:

@@ -28,6 +28,7 @@ from channels.contract import (
     Webhook,
 )
 from channels.exchange import Exchange
+from channels.refusals import Refusals
 from foundation import conversations, errors
 from foundation.bus.contract import Bus, Entry
 from foundation.clock import Clock
@@ -69,6 +70,7 @@ class Intake:
         self._metrics = metrics
         self._hub = hub
         self._exchange = Exchange(database, hub)
+        self.refusals = Refusals(database, clock)
 
     async def receive(self, tenant: TenantId, channel: Channel, webhook: Webhook) -> Acknowledgement:
         """Durable when it returns. Raises `NotAuthentic`, `UnreadablePayload`, `Exhausted`; the platform repeats and

@@ -26,6 +26,7 @@ TABLES = (
     "channels.accounts",
     "channels.records",
     "channels.platforms.shelf",
+    "channels.refusals",
     "channels.registry",
 )
 

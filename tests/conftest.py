@@ -42,6 +42,7 @@ TABLES = (
     "channels.registry",
     "channels.accounts",
     "channels.platforms.shelf",
+    "channels.refusals",
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import structlog
 
+from channels.platforms.credentials import is_local
 from foundation import errors
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ class Api:
             base_url=base_url, timeout=timeout_seconds, transport=transport, trust_env=False,
             headers=dict(headers or {}), follow_redirects=False,
         )  # fmt: skip
+        self.is_played = is_local(base_url)
         self._healthy = True
 
     async def close(self) -> None:
@@ -90,7 +92,8 @@ class Api:
     def note(self, problem: str) -> None:
         """One line when the platform goes away and one when it is back, however many calls meet it."""
         if problem and self._healthy:
-            log.warning("channel cannot send", channel=self.name, code=problem)
+            note = log.info if self.is_played else log.warning
+            note("channel cannot send", channel=self.name, code=problem)
         elif not problem and not self._healthy:
             log.info("channel sends again", channel=self.name)
         self._healthy = not problem

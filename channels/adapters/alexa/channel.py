@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import certifi
-import structlog
 from cryptography.hazmat.primitives import hashes
 from pydantic import BaseModel
 
@@ -23,8 +22,6 @@ from channels.families.speakers.skills import Skill, Utterance, parse_object
 from channels.families.speakers.spoken import Speech
 from channels.platforms import signatures
 from foundation import errors
-
-log = structlog.get_logger(__name__)
 
 SIGNER = "echo-api.amazon.com"
 FOLDER = "/echo.api/"
@@ -105,8 +102,6 @@ class AlexaChannel(Skill):
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without a skill the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, AlexaSettings)
-    if settings.is_demo:
-        log.warning("alexa runs with demo credentials", try_it='huiliu simulate alexa "hello"')
     complete = settings.or_demo(surroundings.vault)
     return AlexaChannel(complete, surroundings, roots_for(complete, surroundings))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -20,8 +19,6 @@ from channels.families.speakers.skills import Skill, Utterance, parse_object
 from channels.families.speakers.spoken import Speech
 from channels.platforms import signatures
 from foundation import errors
-
-log = structlog.get_logger(__name__)
 
 FOLDER = "/saiya/flow/"
 
@@ -93,8 +90,6 @@ class DuerosChannel(Skill):
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without a skill the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, DuerosSettings)
-    if settings.is_demo:
-        log.warning("dueros runs with demo credentials", try_it='huiliu simulate dueros "你好"')
     complete = settings.or_demo(surroundings.vault)
     played = (
         certificates.demo_authority(authority_secret(surroundings.vault))[1] if complete.is_played else None

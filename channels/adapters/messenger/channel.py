@@ -115,8 +115,6 @@ class MessengerChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, MessengerSettings)
-    if settings.is_demo:
-        log.warning("messenger runs with demo credentials", try_it='huiliu simulate messenger "hello"')
     complete = settings.or_demo(surroundings.vault)
     return MessengerChannel(complete, surroundings, Connection(complete))
 

@@ -52,6 +52,10 @@ class SmsAliyunChannel:
         self._paths = secrets_of(settings.path_secret, settings.previous_path_secret)
         self.capabilities = Capabilities(text_limit=settings.variable_limit, acknowledge_unreadable=True)
 
+    @property
+    def address(self) -> str:
+        return self._surroundings.secret_hook(NAME, self._paths[0])
+
     async def open(self) -> None:
         """Nothing to prepare."""
 
@@ -113,8 +117,6 @@ class SmsAliyunChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, SmsAliyunSettings)
-    if settings.is_demo:
-        log.warning("sms_aliyun runs with demo credentials", try_it='huiliu simulate sms_aliyun "hello"')
     complete = settings.or_demo(surroundings.vault)
     return SmsAliyunChannel(complete, surroundings, Connection(complete, surroundings.clock))
 

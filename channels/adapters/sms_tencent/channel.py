@@ -52,6 +52,10 @@ class SmsTencentChannel:
         self._paths = secrets_of(settings.path_secret, settings.previous_path_secret)
         self.capabilities = Capabilities(text_limit=settings.variable_limit, acknowledge_unreadable=True)
 
+    @property
+    def address(self) -> str:
+        return self._surroundings.secret_hook(NAME, self._paths[0])
+
     async def open(self) -> None:
         """Nothing to prepare."""
 
@@ -117,8 +121,6 @@ class SmsTencentChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, SmsTencentSettings)
-    if settings.is_demo:
-        log.warning("sms_tencent runs with demo credentials", try_it='huiliu simulate sms_tencent "hello"')
     complete = settings.or_demo(surroundings.vault)
     return SmsTencentChannel(complete, surroundings, Connection(complete, surroundings.clock))
 

@@ -83,6 +83,11 @@ class WebChat:
             parts, self._lobby, files, site_key=settings.site_key, brand=settings.brand
         )
 
+    @property
+    def address(self) -> str:
+        """Our own page and widget come by `routes`."""
+        return ""
+
     async def open(self) -> None:
         self._rooms.open()
 

@@ -7,7 +7,7 @@ its own (the web chat) gets the `Door`.
 What only some platforms need are promises of their own, which an adapter keeps by having the method: `Answering` (the
 reply stands in the answer to the webhook: voice), `Transferring` (a call can be put through to a person), `Pulling` (we
 fetch: mail, a queue with a cursor), `Reporting` (delivery and read receipts), `Remembering` (what a message changes for
-the channel itself), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work), `Addressed` (the
+the channel itself), `Preparing` (fetches what the check needs), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work), `Addressed` (the
 address that the platform is given is a secret, or there is none).
 """
 
@@ -123,7 +123,7 @@ class Door(Protocol):
         and goes on with what had to wait. Repeatable for the same `message_id`."""
         ...
 
-    async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
+    async def report(self, tenant: TenantId, channel: str, receipt: Receipt | Watermark) -> None:
         """What became of a part, for channels that learn it by fetching. Repeatable; lets go what is not ours."""
         ...
 
@@ -220,6 +220,16 @@ class Answering(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """A channel whose check needs something that may have to be fetched first: a certificate that the call names."""
+
+    async def prepare(self, webhook: Webhook) -> None:
+        """Awaited before `verify`; the call is not authentic yet, so the channel bounds what a stranger can make it fetch.
+        Raises `NotAuthentic`, `UpstreamUnavailable`."""
+        ...
+
+
+@runtime_checkable
 class Transferring(Protocol):
     """A channel that is `Answering` and can put the customer through to a person within the call."""
 
@@ -253,9 +263,20 @@ class Receipt:
     """Of a failure: the platform's own, prefixed by the channel's name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Everything of ours in the conversation of this account and thread that was sent up to this moment, by the platform's
+    clock; for platforms that say how far somebody has read instead of naming messages."""
+
+    account: str
+    thread: str
+    until: datetime
+    state: Literal["delivered", "read"]
+
+
 @runtime_checkable
 class Reporting(Protocol):
-    def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
+    def receipts(self, webhook: Webhook) -> Sequence[Receipt | Watermark]:
         """In a call that was verified. Pure; tolerates what it does not know."""
         ...
 

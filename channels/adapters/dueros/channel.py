@@ -44,11 +44,12 @@ class DuerosChannel(Skill):
         """Baidu looks whether the address is there, unsigned; nothing is learned from the answer."""
         return Acknowledgement(status=204) if webhook.method == "HEAD" else None
 
+    async def prepare(self, webhook: Webhook) -> None:
+        _, address = _signed(webhook)
+        await self._certificates.prepare(address, webhook.received_at)
+
     def verify(self, webhook: Webhook) -> None:
-        signature = webhook.headers.get("signature", "")
-        address = webhook.headers.get("signaturecerturl", "")
-        signed = webhook.method == "POST" and bool(signature and address)
-        signatures.require(signed, "The call is not signed.", code="unsigned")
+        signature, address = _signed(webhook)
         leaf = self._certificates.find(address, webhook.received_at)[0]
         self._require_trusted(leaf, webhook)
         certificates.require_signature(leaf, signature, webhook.body, hashes.SHA1())  # noqa: S303  # Baidu's choice
@@ -85,6 +86,14 @@ class DuerosChannel(Skill):
         except (InvalidSignature, ValueError, TypeError):
             valid = False
         signatures.require(valid and named, "The certificate is not trusted.", code="certificate_untrusted")
+
+
+def _signed(webhook: Webhook) -> tuple[str, str]:
+    """The signature, and the address of the certificate it is checked by."""
+    signature, address = webhook.headers.get("signature", ""), webhook.headers.get("signaturecerturl", "")
+    signed = webhook.method == "POST" and bool(signature and address)
+    signatures.require(signed, "The call is not signed.", code="unsigned")
+    return signature, address
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

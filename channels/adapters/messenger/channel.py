@@ -25,6 +25,7 @@ from channels.contract import (
     Part,
     Receipt,
     Surroundings,
+    Watermark,
     Webhook,
 )
 from channels.families.meta.signature import MetaGate
@@ -79,8 +80,13 @@ class MessengerChannel:
             received_at=webhook.received_at,
         )
 
-    def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
-        return codec.read_receipts(webhook.body, page_id=self._settings.page_id)
+    def receipts(self, webhook: Webhook) -> Sequence[Receipt | Watermark]:
+        return codec.read_receipts(
+            webhook.body,
+            account=self._surroundings.account,
+            page_id=self._settings.page_id,
+            received_at=webhook.received_at,
+        )
 
     def acknowledge(self, webhook: Webhook) -> Acknowledgement:
         return Acknowledgement(b"EVENT_RECEIVED")

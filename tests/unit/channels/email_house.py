@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from channels.adapters.email.codec import Mailbox, parse
 from channels.adapters.email.threads import Threads
-from channels.contract import Accepted, Receipt
+from channels.contract import Accepted, Receipt, Watermark
 from foundation.messages import ConversationId, InboundMessage, TenantId
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -41,7 +41,7 @@ class KeepingDoor:
     """Knows a message by its id, as the real one does; `refusals` are raised first."""
 
     taken: list[InboundMessage] = field(default_factory=list)
-    reports: list[Receipt] = field(default_factory=list)
+    reports: list[Receipt | Watermark] = field(default_factory=list)
     offered: int = 0
     refusals: list[Exception] = field(default_factory=list)
 
@@ -61,5 +61,5 @@ class KeepingDoor:
     async def prove(self, message: InboundMessage, *, account: str, valid_seconds: int) -> None:
         raise AssertionError(account, valid_seconds, message.kind)
 
-    async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
+    async def report(self, tenant: TenantId, channel: str, receipt: Receipt | Watermark) -> None:
         self.reports.append(receipt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import pytest
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from starlette.routing import BaseRoute
 
 from channels import records
-from channels.contract import Acknowledgement, Capabilities, Door, Part, Receipt, Webhook
+from channels.contract import Acknowledgement, Capabilities, Door, Part, Receipt, Watermark, Webhook
 from channels.delivery import Delivery
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing
@@ -235,3 +235,53 @@ async def test_receipt_of_a_failure_is_shown_with_its_code(database: Database, c
     )
     assert found is not None
     assert found.error == "pigeons_131026"
+
+
+async def test_watermark_moves_all_that_was_sent_before_it_and_nothing_back(
+    opened: Database, clock: StandingClock
+) -> None:
+    """`m-1` went out in two parts, `m-2` failed, `m-3` comes after the customer looked."""
+    start = clock()
+
+    def prepare(connection: sa.Connection) -> None:
+        for part in range(2):
+            at = start + timedelta(seconds=part)
+            records.remember_sent(connection, TENANT, CONVERSATION, "m-1", part=part, provider_id="", now=at)
+        conversations.mark_state(connection, TENANT, CONVERSATION, "m-1", state="sent")
+        conversations.mark_state(connection, TENANT, CONVERSATION, "m-2", state="failed")
+        late = start + timedelta(minutes=5)
+        draft = Draft(id="m-3", role="bot", text="!", sent_at=late, state="sent")
+        conversations.append(connection, TENANT, CONVERSATION, draft)
+        records.remember_sent(connection, TENANT, CONVERSATION, "m-3", part=0, provider_id="", now=late)
+
+    await opened.write(prepare)
+
+    async def move(seconds: float, to: Literal["delivered", "read"], tenant: TenantId = TENANT) -> list[str]:
+        mark = Watermark("loft", "t", start + timedelta(seconds=seconds), to)
+        await opened.write(lambda c: records.note_watermark(c, tenant, CONVERSATION, mark))
+        return [(await state(opened, name))[0] for name in ("m-1", "m-2", "m-3")]
+
+    assert await move(-1, "read") == ["sent", "failed", "sent"]
+    assert await move(30, "read", TenantId("other")) == ["sent", "failed", "sent"]
+    assert await move(30, "delivered") == ["delivered", "failed", "sent"]
+    assert await move(30, "read") == ["read", "failed", "sent"]
+    assert await move(400, "delivered") == ["read", "failed", "delivered"]
+    assert await move(400, "read") == ["read", "failed", "read"]
+
+
+async def test_watermark_waits_for_a_message_that_has_not_gone_out_whole(
+    opened: Database, clock: StandingClock
+) -> None:
+    """The second part went out long after the customer looked."""
+    start = clock()
+
+    def prepare(connection: sa.Connection) -> None:
+        for part, minutes in ((0, 0), (1, 10)):
+            at = start + timedelta(minutes=minutes)
+            records.remember_sent(connection, TENANT, CONVERSATION, "m-1", part=part, provider_id="", now=at)
+        conversations.mark_state(connection, TENANT, CONVERSATION, "m-1", state="sent")
+
+    await opened.write(prepare)
+    mark = Watermark("loft", "t", start + timedelta(minutes=1), "read")
+    moved = await opened.write(lambda c: records.note_watermark(c, TENANT, CONVERSATION, mark))
+    assert (moved, await state(opened)) == (None, ("sent", None))

@@ -8,7 +8,7 @@ What only some platforms need are promises of their own, which an adapter keeps 
 reply stands in the answer to the webhook: voice), `Transferring` (a call can be put through to a person), `Pulling` (we
 fetch: mail, a queue with a cursor), `Reporting` (delivery and read receipts), `Remembering` (what a message changes for
 the channel itself), `Preparing` (fetches what the check needs), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work), `Addressed` (the
-address that the platform is given is a secret, or there is none).
+address that the platform is given is a secret, or there is none), `Hosting` (its accounts are not all ours).
 """
 
 from __future__ import annotations
@@ -308,6 +308,17 @@ class Testing(Protocol):
     async def test(self) -> str:
         """One harmless call with the account's credentials; a sentence on what answered, e.g. the bot's name. Raises
         `UpstreamUnavailable` or `UpstreamRefused` with the sentence that mends it."""
+        ...
+
+
+@runtime_checkable
+class Hosting(Protocol):
+    """A channel whose conversations belong to places that are no accounts of ours (the sites that embed the web chat): its
+    main account answers for all of them."""
+
+    @property
+    def hosts(self) -> str:
+        """What such a place is, in a word."""
         ...
 
 

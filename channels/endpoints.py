@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from channels import answers
 from channels.contract import BODY_LIMIT, MAIN, Channel, Webhook
-from channels.delivery import Channels, find_channel, place
+from channels.delivery import Channels, find_listener, place
 from channels.intake import Intake
 from foundation import errors
 from foundation.clock import Clock
@@ -83,7 +83,7 @@ class Hooks:
     def _find(self, path: dict[str, str]) -> tuple[TenantId, Channel, str]:
         """Also the account: the word behind the channel's name where it is one, and not a secret of the main account's."""
         tenant, word = TenantId(path["tenant"]), path.get("account", "")
-        channel = find_channel(self._channels, tenant, path["channel"], word)
+        channel = find_listener(self._channels, tenant, path["channel"], word)
         account = word if (tenant, place(path["channel"], word)) in self._channels else MAIN
         if channel is None:
             raise errors.NotFound(

@@ -84,6 +84,10 @@ class WebChat:
         )
 
     @property
+    def hosts(self) -> str:
+        return "site"
+
+    @property
     def address(self) -> str:
         """Our own page and widget come by `routes`."""
         return ""

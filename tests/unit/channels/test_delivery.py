@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 
 from channels import records
 from channels.contract import Acknowledgement, Capabilities, Door, Part, Receipt, Watermark, Webhook
-from channels.delivery import Delivery
+from channels.delivery import Channels, Delivery, find_channel, find_listener, place
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing
 from foundation.conversations import Conversation, Draft
@@ -93,7 +93,7 @@ async def opened(either_database: Database, clock: StandingClock) -> Database:
 
 
 def make(pigeons: Pigeons, database: Database, clock: StandingClock, hub: Hub | None = None) -> Delivery:
-    channels = {(TENANT, "pigeons"): pigeons}
+    channels = {(TENANT, place("pigeons", "loft")): pigeons}
     return Delivery(channels, database, hub=hub or Hub(), clock=clock, metrics=Metrics())
 
 
@@ -285,3 +285,42 @@ async def test_watermark_waits_for_a_message_that_has_not_gone_out_whole(
     mark = Watermark("loft", "t", start + timedelta(minutes=1), "read")
     moved = await opened.write(lambda c: records.note_watermark(c, TENANT, CONVERSATION, mark))
     assert (moved, await state(opened)) == (None, ("sent", None))
+
+
+class Sites(Pigeons):
+    hosts = "site"
+
+
+@pytest.mark.parametrize(
+    ("account", "replies_by", "listens"),
+    [
+        ("main", "main", "main"),
+        ("", "main", "main"),
+        ("loft", "loft", "loft"),
+        ("removed", "", "main"),
+        ("a-secret-path", "", "main"),
+    ],
+)
+def test_removed_account_is_not_answered_by_the_main_one_whose_address_may_go_on_with_a_secret(
+    account: str, replies_by: str, listens: str
+) -> None:
+    main, loft = Pigeons(Capabilities(text_limit=9)), Pigeons(Capabilities(text_limit=9))
+    channels: Channels = {(TENANT, "pigeons"): main, (TENANT, place("pigeons", "loft")): loft}
+    by_name = {"main": main, "loft": loft, "": None}
+    assert find_channel(channels, TENANT, "pigeons", account) is by_name[replies_by]
+    assert find_listener(channels, TENANT, "pigeons", account) is by_name[listens]
+    assert find_channel(channels, TenantId("other"), "pigeons", account) is None
+
+
+def test_main_account_answers_for_the_places_that_it_hosts() -> None:
+    sites = Sites(Capabilities(text_limit=9))
+    assert find_channel({(TENANT, "sites"): sites}, TENANT, "sites", "https://shop.example.com") is sites
+
+
+async def test_reply_of_a_removed_account_fails_aloud(opened: Database, clock: StandingClock) -> None:
+    main = Pigeons(Capabilities(text_limit=100))
+    delivery = Delivery({(TENANT, "pigeons"): main}, opened, hub=Hub(), clock=clock, metrics=Metrics())
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        await delivery.deliver(outgoing())
+    assert (refused.value.code, main.carried) == ("channel_closed", [])
+    assert await state(opened) == ("failed", "channel_closed")

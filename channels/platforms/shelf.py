@@ -105,30 +105,36 @@ class Shelf:
     async def _shared(self, name: str, fetch: Fetch, refused: str) -> Token:
         """From the shelf, or fetched by whoever gets the claim."""
         while True:
-            row = await self._database.read(lambda connection: self._find(connection, name))
-            if row is not None:
-                token = Token(row.value, from_milliseconds(row.expires_at))
-                if self._is_good(token, refused):
-                    return token
+            if (token := await self._stored(name, refused)) is not None:
+                return token
             if await self._database.write(lambda connection: self._claim(connection, name)):
-                return await self._renew(name, fetch, refused)
+                # Another process may have put a new one there between our look and our claim.
+                if (token := await self._stored(name, refused)) is None:
+                    return await self._renew(name, fetch, refused)
+                await self._database.write(lambda connection: self._release(connection, name))
+                return token
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _stored(self, name: str, refused: str) -> Token | None:
+        row = await self._database.read(lambda connection: self._find(connection, name))
+        token = None if row is None else Token(row.value, from_milliseconds(row.expires_at))
+        return token if token is not None and self._is_good(token, refused) else None
 
     async def _renew(self, name: str, fetch: Fetch, refused: str) -> Token:
         try:
             value, seconds = await fetch()
         except errors.ServiceError as error:
-            code = error.code
-            await self._database.write(lambda connection: self._release(connection, name, code))
+            marks = {"failed_at": to_milliseconds(self._clock()), "failure": error.code}
+            await self._database.write(lambda connection: self._release(connection, name, **marks))
             raise
         lifetime = max(0.0, seconds - min(RENEW_AHEAD_SECONDS, seconds / 2))
         token = Token(value, self._clock() + timedelta(seconds=lifetime))
         expires_at = to_milliseconds(token.expires_at)
         now = to_milliseconds(self._clock())
-        marks: dict[str, object] = {"fetched_at": now}
+        came: dict[str, object] = {"fetched_at": now}
         if refused:
-            marks |= {"failed_at": now, "failure": REFUSED}
-        await self._database.write(lambda connection: self._put(connection, name, value, expires_at, **marks))
+            came |= {"failed_at": now, "failure": REFUSED}
+        await self._database.write(lambda connection: self._put(connection, name, value, expires_at, **came))
         return token
 
     def _is_good(self, token: Token, refused: str) -> bool:
@@ -152,13 +158,8 @@ class Shelf:
         )
         return changed.rowcount == 1
 
-    def _release(self, connection: sa.Connection, name: str, failure: str) -> None:
-        failed_at = to_milliseconds(self._clock())
-        connection.execute(
-            sa.update(shelf_table)
-            .where(self._where(name))
-            .values(claimed_until=0, failed_at=failed_at, failure=failure)
-        )
+    def _release(self, connection: sa.Connection, name: str, **marks: object) -> None:
+        connection.execute(sa.update(shelf_table).where(self._where(name)).values(claimed_until=0, **marks))
 
     def _put(
         self, connection: sa.Connection, name: str, value: str, expires_at: int, **marks: object

@@ -27,7 +27,8 @@ from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.settings import load
 from service import http, keys, wiring
-from service.simulate.wechat.wechat_callback import Call, openid_of, render_call, text_fields
+from service.simulate.contract import Call
+from service.simulate.wechat.wechat_callback import openid_of, render_call, text_fields
 
 CONCURRENCY = 64
 MESSAGES = 3_000

@@ -7,9 +7,10 @@ its own (the web chat) gets the `Door`.
 What only some platforms need are promises of their own, which an adapter keeps by having the method: `Answering` (the
 reply stands in the answer to the webhook: voice), `Transferring` (a call can be put through to a person), `Pulling` (we
 fetch: mail, a queue with a cursor), `Reporting` (delivery and read receipts), `Remembering` (what a message changes for
-the channel itself), `Fetching` (media behind the platform's own doors), `Testing` (a look whether the credentials work),
-`Reopening` (a template after the window), `Companioned` (where to write what a voice cannot say), `HandingOver` (the
-platform has people of its own).
+the channel itself), `Preparing` (fetches what the check needs), `Fetching` (media behind the platform's own doors), `Testing`
+(a look whether the credentials work), `Reopening` (a template after the window), `Companioned` (where to write what a voice
+cannot say), `HandingOver` (the platform has people of its own), `Addressed` (the address that the platform is given is a
+secret, or there is none), `Hosting` (its accounts are not all ours).
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class Door(Protocol):
         no turn. Repeatable: an observation counts once by its id."""
         ...
 
-    async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
+    async def report(self, tenant: TenantId, channel: str, receipt: Receipt | Watermark) -> None:
         """What became of a part, for channels that learn it by fetching. Repeatable; lets go what is not ours."""
         ...
 
@@ -185,6 +186,11 @@ class Surroundings:
         """The address to enter at the platform."""
         tail = "" if self.account == MAIN else f"/{self.account}"
         return f"{self.public_url}/v1/hooks/{self.tenant}/{channel}{tail}"
+
+    def secret_hook(self, channel: str, secret: str, *, parameter: str = "key") -> str:
+        """For platforms that sign nothing: the secret is the last part. Where that names an account, a parameter has it."""
+        plain = self.hook(channel)
+        return f"{plain}/{secret}" if self.account == MAIN else f"{plain}?{parameter}={secret}"
 
 
 class Channel(Protocol):
@@ -240,6 +246,16 @@ class Answering(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """A channel whose check needs something that may have to be fetched first: a certificate that the call names."""
+
+    async def prepare(self, webhook: Webhook) -> None:
+        """Awaited before `verify`; the call is not authentic yet, so the channel bounds what a stranger can make it fetch.
+        Raises `NotAuthentic`, `UpstreamUnavailable`."""
+        ...
+
+
+@runtime_checkable
 class Transferring(Protocol):
     """A channel that is `Answering` and can put the customer through to a person within the call."""
 
@@ -273,9 +289,20 @@ class Receipt:
     """Of a failure: the platform's own, prefixed by the channel's name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Everything of ours in the conversation of this account and thread that was sent up to this moment, by the platform's
+    clock; for platforms that say how far somebody has read instead of naming messages."""
+
+    account: str
+    thread: str
+    until: datetime
+    state: Literal["delivered", "read"]
+
+
 @runtime_checkable
 class Reporting(Protocol):
-    def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
+    def receipts(self, webhook: Webhook) -> Sequence[Receipt | Watermark]:
         """In a call that was verified. Pure; tolerates what it does not know."""
         ...
 
@@ -373,6 +400,28 @@ class Testing(Protocol):
         ...
 
 
+@runtime_checkable
+class Hosting(Protocol):
+    """A channel whose conversations belong to places that are no accounts of ours (the sites that embed the web chat): its
+    main account answers for all of them."""
+
+    @property
+    def hosts(self) -> str:
+        """What such a place is, in a word."""
+        ...
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A channel that does not simply listen at `Surroundings.hook`."""
+
+    @property
+    def address(self) -> str:
+        """To enter at the platform, its secret included: shown to those who manage channels, never logged. "" where nothing
+        is to be entered, because messages are fetched or come by routes of the channel's own."""
+        ...
+
+
 class ChannelFactory(Protocol):
     def __call__(self, settings: BaseModel, surroundings: Surroundings) -> Channel: ...
 
@@ -388,5 +437,7 @@ class ChannelSpec:
     title: Mapping[str, str] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
     """What customers call it, by language; empty: as `title`, which tells staff the provider as well."""
+    fetches_token: bool = False
+    """Calls need an access token that the platform gives for some time; it lies on the account's shelf."""
     closed: str = ""
     """Why this channel cannot be opened at all (a platform without an interface for it); `huiliu doctor` says it."""

@@ -16,13 +16,16 @@ from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, Route
 from starlette.types import Receive, Scope, Send
 
 from channels import answers
-from channels.contract import BODY_LIMIT, Channel, Webhook
+from channels.contract import BODY_LIMIT, MAIN, Channel, Webhook
 from channels.intake import Intake
-from channels.places import Channels, find_channel
+from channels.places import Channels, find_listener, place
 from foundation import errors
 from foundation.clock import Clock
 from foundation.messages import TenantId
 from foundation.telemetry import Metrics
+
+UNREADABLE = "unreadable_payload"
+"""Counted beside the refusals: authentic, but in no form that we know."""
 
 
 def routes(intake: Intake, channels: Channels, *, clock: Clock, metrics: Metrics) -> Sequence[BaseRoute]:
@@ -51,7 +54,7 @@ class Hooks:
         self._metrics = metrics
 
     async def receive(self, request: Request) -> Response:
-        tenant, channel = self._find(request.path_params)
+        tenant, channel, account = self._find(request.path_params)
         try:
             body = await answers.read_body(request, BODY_LIMIT)
         except errors.InvalidInput as error:
@@ -69,22 +72,28 @@ class Hooks:
         )
         try:
             answer = await self._intake.receive(tenant, channel, webhook)
+        except errors.NotAuthentic as error:
+            self._intake.refusals.note(tenant, channel.name, account, error.code)
+            raise
         except errors.UnreadablePayload:
+            self._intake.refusals.note(tenant, channel.name, account, UNREADABLE)
             await self._intake.keep_unreadable(tenant, channel, webhook)
             if not channel.capabilities.acknowledge_unreadable:
                 raise
             answer = channel.acknowledge(webhook)
         return Response(answer.body, answer.status, dict(answer.headers), media_type=answer.media_type)
 
-    def _find(self, path: dict[str, str]) -> tuple[TenantId, Channel]:
-        tenant = TenantId(path["tenant"])
-        channel = find_channel(self._channels, tenant, path["channel"], path.get("account", ""))
+    def _find(self, path: dict[str, str]) -> tuple[TenantId, Channel, str]:
+        """Also the account: the word behind the channel's name where it is one, and not a secret of the main account's."""
+        tenant, word = TenantId(path["tenant"]), path.get("account", "")
+        channel = find_listener(self._channels, tenant, path["channel"], word)
+        account = word if (tenant, place(path["channel"], word)) in self._channels else MAIN
         if channel is None:
             raise errors.NotFound(
                 "Nothing listens at this address. Check the tenant and the channel in it.",
                 code="unknown_hook",
             )
-        return tenant, channel
+        return tenant, channel, account or MAIN
 
 
 class OwnRoutes(BaseRoute):
@@ -115,12 +124,12 @@ class OwnRoutes(BaseRoute):
 
     def _current(self) -> Iterator[BaseRoute]:
         open_ones = {
-            place: channel for (tenant, place), channel in self._channels.items() if tenant == self._tenant
+            where: channel for (tenant, where), channel in self._channels.items() if tenant == self._tenant
         }
-        for place in self._known.keys() - open_ones.keys():
-            del self._known[place]
-        for place, channel in open_ones.items():
-            known = self._known.get(place)
+        for where in self._known.keys() - open_ones.keys():
+            del self._known[where]
+        for where, channel in open_ones.items():
+            known = self._known.get(where)
             if known is None or known[0] is not channel:
-                known = self._known[place] = (channel, channel.routes(self._intake))
+                known = self._known[where] = (channel, channel.routes(self._intake))
             yield from known[1]

@@ -21,14 +21,17 @@ from channels.contract import (
     Acknowledgement,
     Answering,
     Channel,
+    Preparing,
     ProofWriter,
     Receipt,
     Remembering,
     Reporting,
+    Watermark,
     Webhook,
 )
 from channels.elsewhere import Elsewhere
 from channels.exchange import Exchange
+from channels.refusals import Refusals
 from foundation import conversations, errors
 from foundation.bus.contract import Bus, Entry
 from foundation.clock import Clock
@@ -71,6 +74,7 @@ class Intake:
         self._metrics = metrics
         self._hub = hub
         self._exchange = Exchange(database, hub, elsewhere)
+        self.refusals = Refusals(database, clock)
 
     async def receive(self, tenant: TenantId, channel: Channel, webhook: Webhook) -> Acknowledgement:
         """Durable when it returns. Raises `NotAuthentic`, `UnreadablePayload`, `Exhausted`; the platform repeats and
@@ -79,6 +83,8 @@ class Intake:
             greeting = channel.handshake(webhook)
             if greeting is not None:
                 return greeting
+            if isinstance(channel, Preparing):
+                await channel.prepare(webhook)
             channel.verify(webhook)
         except errors.NotAuthentic as error:
             self._metrics.refused.labels(channel.name, error.code).inc()
@@ -100,10 +106,14 @@ class Intake:
         for receipt in channel.receipts(webhook):
             await self.report(tenant, channel.name, receipt)
 
-    async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
-        conversation_id = await self._database.write(
-            partial(records.note_receipt, tenant=tenant, channel=channel, receipt=receipt)
-        )
+    async def report(self, tenant: TenantId, channel: str, receipt: Receipt | Watermark) -> None:
+        note: Callable[[sa.Connection], ConversationId | None]
+        if isinstance(receipt, Watermark):
+            meant = self._conversation_of(tenant, channel, receipt.account, receipt.thread)
+            note = partial(records.note_watermark, tenant=tenant, conversation_id=meant, watermark=receipt)
+        else:
+            note = partial(records.note_receipt, tenant=tenant, channel=channel, receipt=receipt)
+        conversation_id = await self._database.write(note)
         if conversation_id is not None:
             self._hub.tell(Signal("receipt", conversation_id))
 
@@ -157,11 +167,10 @@ class Intake:
         return Accepted(conversation_id, seqs[-1], new=True)
 
     def conversation_id(self, message: InboundMessage) -> ConversationId:
-        return ConversationId(
-            self._vault.lookup_key(
-                "conversation", message.tenant, message.channel, message.account, message.thread
-            )
-        )
+        return self._conversation_of(message.tenant, message.channel, message.account, message.thread)
+
+    def _conversation_of(self, tenant: TenantId, channel: str, account: str, thread: str) -> ConversationId:
+        return ConversationId(self._vault.lookup_key("conversation", tenant, channel, account, thread))
 
     async def prove(self, message: InboundMessage, *, account: str, valid_seconds: int) -> None:
         conversation_id = self.conversation_id(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from channels.contract import MAIN, Channel
+from channels.contract import MAIN, Channel, Hosting
 from foundation.messages import TenantId
 
 Channels = Mapping[tuple[TenantId, str], Channel]
@@ -16,5 +16,15 @@ def place(channel: str, account: str) -> str:
 
 
 def find_channel(channels: Channels, tenant: TenantId, channel: str, account: str) -> Channel | None:
-    """The account's own; else the main one, whose address may go on with a word of its own (a path that is a secret)."""
-    return channels.get((tenant, place(channel, account))) or channels.get((tenant, channel))
+    """The account's own, and None where that was removed: its customers are not the main account's. The main one only where
+    it hosts the account."""
+    if (own := channels.get((tenant, place(channel, account)))) is not None:
+        return own
+    main = channels.get((tenant, channel))
+    return main if isinstance(main, Hosting) else None
+
+
+def find_listener(channels: Channels, tenant: TenantId, channel: str, word: str) -> Channel | None:
+    """Behind the channel's name in an address stands an account, or a word of the main account's own: a path that is a
+    secret, which only the channel can tell from a wrong one."""
+    return channels.get((tenant, place(channel, word))) or channels.get((tenant, channel))

@@ -6,12 +6,12 @@ receipt to the message it is about.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from channels.contract import Receipt
+from channels.contract import Receipt, Watermark
 from foundation import conversations
 from foundation.clock import to_milliseconds
 from foundation.messages import ConversationId, OutboundMessage, TenantId
@@ -129,3 +129,33 @@ def note_receipt(
         connection, tenant, found.conversation_id, found.message_id, state=receipt.state, error=receipt.code or None
     )  # fmt: skip
     return ConversationId(found.conversation_id)
+
+
+_BEFORE = {"delivered": ("sent",), "read": ("sent", "delivered")}
+SLACK = timedelta(seconds=10)
+"""A part counts as sent when the platform's answer is here, which is later than the moment the platform gives it; and the
+two clocks differ."""
+
+
+def note_watermark(
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, watermark: Watermark
+) -> ConversationId | None:
+    """Like `note_receipt`, for all messages of ours that were written before that moment and have gone out whole. None when
+    there is none whose state it moves."""
+    message, part = conversations.message_table.c, delivery_part_table.c
+    until = to_milliseconds(watermark.until)
+    gone_out = (
+        sa.select(part.message_id)
+        .where(part.tenant == tenant, part.conversation_id == conversation_id)
+        .group_by(part.message_id)
+        .having(sa.func.max(part.sent_at) <= until + SLACK // timedelta(milliseconds=1))
+    )
+    moved = connection.execute(
+        sa.update(conversations.message_table)
+        .where(
+            message.tenant == tenant, message.conversation_id == conversation_id, message.sent_at <= until,
+            message.state.in_(_BEFORE[watermark.state]), message.id.in_(gone_out),
+        )
+        .values(state=watermark.state)
+    )  # fmt: skip
+    return conversation_id if moved.rowcount else None

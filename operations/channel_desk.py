@@ -9,26 +9,28 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel, SecretStr
 
-from channels import accounts
+from channels import accounts, refusals
 from channels.accounts import Account
-from channels.contract import MAIN, Channel, ChannelSpec, Surroundings, Testing
+from channels.contract import MAIN, Addressed, Channel, ChannelSpec, Surroundings, Testing
 from channels.places import find_channel, place
-from channels.records import delivery_part_table
+from channels.platforms import shelf
+from channels.platforms.shelf import TokenState
+from channels.refusals import Refusals
 from foundation import errors
-from foundation.clock import Clock, from_milliseconds, to_milliseconds
-from foundation.conversations import conversation_table, message_table
+from foundation.clock import Clock
 from foundation.messages import TenantId
 from foundation.storage.database import Database
-from operations import audit
+from operations import audit, channel_reads
+from operations.channel_reads import OpenWindow, Place, Traffic, Windows
 from operations.staff import Member
 
-FAILURES_WITHIN = timedelta(hours=24)
+WITHIN = timedelta(hours=24)
 
 
 class OpenChannels(Mapping[tuple[TenantId, str], Channel]):
@@ -41,6 +43,10 @@ class OpenChannels(Mapping[tuple[TenantId, str], Channel]):
     @abstractmethod
     def problem(self, tenant: TenantId, channel: str, account: str) -> str:
         """Why an added account is not open; "" when it is."""
+
+    @abstractmethod
+    def is_demo(self, tenant: TenantId, channel: str, account: str) -> bool:
+        """Opened with the demo's credentials, because it has none of its own: there is no platform behind it."""
 
     @abstractmethod
     def surroundings(self, tenant: TenantId, account: str = MAIN) -> Surroundings: ...
@@ -60,30 +66,44 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """`problem` says why it is not open. `last_in` and `last_out` are the last messages of customers and to them."""
+    """`problem` says why it is not open. `hook` is the address for the platform, with its secret where it has one; "" where
+    none is entered. Counts are of the last 24 hours, but for dead letters; `refused` by code."""
 
     channel: str
     account: str
     title: Mapping[str, str]
     hook: str
+    hook_is_secret: bool
     is_open: bool
     is_added: bool
+    is_demo: bool
     active: bool
     testable: bool
     problem: str
-    last_in: datetime | None
-    last_out: datetime | None
-    failed: int
+    traffic: Traffic
+    refused: Mapping[str, int]
+    needs_token: bool
+    tokens: Sequence[TokenState]
+    windows: Windows | None
+
+    @property
+    def error_rate(self) -> float:
+        """Of what we sent, what failed: 0 to 1."""
+        tried = self.traffic.sent + self.traffic.failed
+        return self.traffic.failed / tried if tried else 0.0
 
 
 class ChannelDesk:
     def __init__(
-        self, specs: Sequence[ChannelSpec], channels: OpenChannels, database: Database, *, clock: Clock
-    ) -> None:
+        self, specs: Sequence[ChannelSpec], channels: OpenChannels, database: Database, *, clock: Clock,
+        counted: Refusals | None = None,
+    ) -> None:  # fmt: skip
+        """`counted`: refusals of this process, which are not all in the database yet."""
         self._specs = {spec.name: spec for spec in specs}
         self._channels = channels
         self._database = database
         self._clock = clock
+        self._counted = counted
 
     def kinds(self) -> list[ChannelSpec]:
         """The channels an account can be added to; those that nobody can open say why in `closed`."""
@@ -91,14 +111,25 @@ class ChannelDesk:
 
     async def overview(self, tenant: TenantId) -> list[AccountStatus]:
         """Open channels first, then added accounts that are not open, by name."""
-        added = await self._database.read(
-            lambda connection: [one for one in accounts.read_all(connection) if one.tenant == tenant]
-        )
-        marks = await self._database.read(lambda connection: self._traffic(connection, tenant))
-        mine = {(one.channel, one.account): one for one in added}
-        main = [(name, MAIN) for owner, name in self._channels if owner == tenant and ":" not in name]
-        shown = [self._status(tenant, *key, mine.get(key), marks) for key in dict.fromkeys([*main, *mine])]
+        if self._counted is not None:
+            await self._counted.flush()
+        read = await self._database.read(lambda connection: self._read(connection, tenant))
+        main = [key for key, _ in self._open_places(tenant) if key[1] == MAIN]
+        keys = dict.fromkeys([*main, *read.added])
+        shown = [self._status(tenant, *key, added=read.added.get(key), read=read) for key in keys]
         return sorted(shown, key=lambda one: (not one.is_open, one.channel, one.account))
+
+    async def open_windows(self, tenant: TenantId, channel: str, account: str) -> list[OpenWindow]:
+        """The latest conversations that may still be answered; none for a channel without such a limit, or that is not
+        open."""
+        opened = self._channels.get((tenant, place(channel, account)))
+        if opened is None:
+            return []
+        return await self._database.read(
+            lambda connection: channel_reads.read_open_windows(
+                connection, tenant, (channel, account), opened.capabilities, self._clock()
+            )
+        )
 
     async def form(self, tenant: TenantId, channel: str, account: str = "") -> list[Field]:
         """The settings of a channel, filled in for an account that exists. Raises `NotFound`."""
@@ -178,47 +209,55 @@ class ChannelDesk:
         )
 
     def _status(
-        self, tenant: TenantId, channel: str, account: str, added: Account | None, marks: Traffic
+        self, tenant: TenantId, channel: str, account: str, *, added: Account | None, read: _Read
     ) -> AccountStatus:
-        opened = self._channels.get((tenant, place(channel, account)))
-        last_in, last_out, failed = marks.get((channel, account), (None, None, 0))
+        spec, opened = self._specs[channel], self._channels.get((tenant, place(channel, account)))
+        key = (channel, account)
+        plain = self._channels.surroundings(tenant, account).hook(channel)
+        hook = opened.address if isinstance(opened, Addressed) else plain
         return AccountStatus(
-            channel=channel, account=account, title=self._specs[channel].title,
-            hook=self._channels.surroundings(tenant, account).hook(channel), is_open=opened is not None,
-            is_added=added is not None, active=added is None or added.active, testable=isinstance(opened, Testing),
-            problem=self._channels.problem(tenant, channel, account), last_in=last_in, last_out=last_out, failed=failed,
+            channel=channel, account=account, title=spec.title, hook=hook,
+            hook_is_secret=bool(hook) and hook != plain, is_open=opened is not None, is_added=added is not None,
+            is_demo=self._channels.is_demo(tenant, channel, account), active=added is None or added.active,
+            testable=isinstance(opened, Testing), problem=self._channels.problem(tenant, channel, account),
+            traffic=read.traffic.get(key, Traffic()), refused=read.refused.get(key, {}),
+            needs_token=spec.fetches_token, tokens=[one for one in read.tokens if (one.channel, one.account) == key],
+            windows=read.windows.get(key),
         )  # fmt: skip
 
-    def _traffic(self, connection: sa.Connection, tenant: TenantId) -> Traffic:
-        talk, message, part = conversation_table.c, message_table.c, delivery_part_table.c
-        since = to_milliseconds(self._clock() - FAILURES_WITHIN)
-        place_of = (talk.channel, talk.account)
-        came = sa.select(*place_of, sa.func.max(talk.last_customer_at)).where(talk.tenant == tenant)
-        joined = sa.join(delivery_part_table, conversation_table, part.conversation_id == talk.id)
-        went = (
-            sa.select(*place_of, sa.func.max(part.sent_at)).select_from(joined).where(part.tenant == tenant)
-        )
-        of = sa.join(message_table, conversation_table, message.conversation_id == talk.id)
-        lost = (
-            sa.select(*place_of, sa.func.count())
-            .select_from(of)
-            .where(message.tenant == tenant, message.state == "failed", message.sent_at >= since)
-        )
-        found: list[dict[tuple[str, str], int]] = []
-        for query in (came, went, lost):
-            rows = connection.execute(query.group_by(*place_of))
-            found.append({(row[0], self._account_of(row[0], row[1])): row[2] for row in rows if row[2]})
-        return {
-            key: (_moment(found[0].get(key)), _moment(found[1].get(key)), found[2].get(key, 0))
-            for key in set().union(*found)
+    def _read(self, connection: sa.Connection, tenant: TenantId) -> _Read:
+        now = self._clock()
+        since = now - WITHIN
+        added = [one for one in accounts.read_all(connection) if one.tenant == tenant]
+        windows = {
+            key: found
+            for key, channel in self._open_places(tenant)
+            if (found := channel_reads.read_windows(connection, tenant, key, channel.capabilities, now))
         }
+        return _Read(
+            {(one.channel, one.account): one for one in added},
+            channel_reads.read_traffic(connection, tenant, since),
+            refusals.count(connection, tenant, since), shelf.read_tokens(connection, tenant), windows,
+        )  # fmt: skip
 
-    def _account_of(self, channel: str, account: str) -> str:
-        """The web chat names its conversations by the site they stand on."""
-        return MAIN if channel == "web_chat" else account
+    def _open_places(self, tenant: TenantId) -> list[tuple[Place, Channel]]:
+        found = []
+        for (owner, name), channel in self._channels.items():
+            kind, _, account = name.partition(":")
+            if owner == tenant:
+                found.append(((kind, account or MAIN), channel))
+        return found
 
 
-Traffic = dict[tuple[str, str], tuple[datetime | None, datetime | None, int]]
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What one look into the database brings, by channel and account."""
+
+    added: Mapping[Place, Account]
+    traffic: Mapping[Place, Traffic]
+    refused: Mapping[Place, Mapping[str, int]]
+    tokens: Sequence[TokenState]
+    windows: Mapping[Place, Windows]
 
 
 def fields_of(settings: type[BaseModel], values: Mapping[str, Any]) -> list[Field]:
@@ -230,7 +269,3 @@ def fields_of(settings: type[BaseModel], values: Mapping[str, Any]) -> list[Fiel
         shown = "" if secret or given is None else str(given)
         fields.append(Field(name, field.description or "", secret, default, shown, given not in (None, "")))
     return fields
-
-
-def _moment(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else from_milliseconds(milliseconds)

@@ -4,6 +4,7 @@
     id: replies/order_found
     version: 3
     purpose: Tells where an order is.
+    purpose_zh: 告知订单到了哪里。
     inputs: {order_no: the number as the customer knows it, state: one word}
     examples: [{order_no: HL1, state: shipped}]
     ---
@@ -71,12 +72,17 @@ class Source:
     id: str
     version: int
     purpose: str
+    purpose_zh: str
+    """For the content team, who read Chinese; "" where nobody has written it."""
     inputs: Mapping[str, str]
     """Name → what it is."""
     examples: tuple[Mapping[str, Any], ...]
     text: str
     """The bodies as written, what an editor edits."""
     bodies: Mapping[str, Body]
+
+    def purpose_in(self, language: Language) -> str:
+        return (self.purpose_zh if language == "zh" else "") or self.purpose
 
     def body(self, language: Language) -> Body:
         return self.bodies.get(ANY) or self.bodies[language]
@@ -94,6 +100,7 @@ def parse(prompt_id: str, content: str) -> Source:
         id=prompt_id,
         version=head.version,
         purpose=head.purpose,
+        purpose_zh=head.purpose_zh,
         inputs=head.inputs,
         examples=tuple(head.examples),
         text=text.strip("\n") + "\n",
@@ -134,6 +141,7 @@ class _Head(BaseModel):
     id: str
     version: int = Field(ge=1)
     purpose: str = Field(min_length=1)
+    purpose_zh: str = ""
     inputs: Annotated[dict[str, str], BeforeValidator(_inputs)] = {}
     examples: Annotated[list[dict[str, Any]], BeforeValidator(_examples)] = []
 

@@ -17,13 +17,32 @@ async def show(settings: Settings) -> None:
     async with open_client(settings) as client:
         answer = await call(client, "GET", "/v1/channels")
     table = Table(title="Channels")
-    for name in ("channel", "account", "state", "last in", "failed today", "address"):
+    for name in (
+        "channel",
+        "account",
+        "state",
+        "last in",
+        "last out",
+        "failed",
+        "token",
+        "quota",
+        "refused",
+        "dead",
+    ):
         table.add_column(name, overflow="fold")
     for one in answer["accounts"]:
+        moments = [(one[name] or "")[:16].replace("T", " ") for name in ("last_in", "last_out")]
+        refused, failed = sum(one["refused"].values()), _share(one)
+        numbers = [str(number or "") for number in (refused, one["dead"])]
         table.add_row(
-            one["channel"], one["account"], _state(one), (one["last_in"] or "")[:19], str(one["failed"] or ""), one["hook"]
-        )  # fmt: skip
+            one["channel"], one["account"], _state(one), *moments, failed, _token(one), _quota(one), *numbers
+        )
     Terminal().print(table)
+    typer.echo("Addresses for the platforms:")
+    for one in answer["accounts"]:
+        if one["hook"]:
+            secret = "  (contains a secret)" if one["hook_is_secret"] else ""
+            typer.echo(f"  {one['channel']} {one['account']}: {one['hook']}{secret}")
     for kind in answer["kinds"]:
         if kind["closed"]:
             typer.echo(f"{kind['name']}: {kind['closed']}")
@@ -49,7 +68,10 @@ async def add(settings: Settings, channel: str, account: str, values: list[str])
         given[name] = typer.prompt(name, hide_input=True) if value == "-" else value
     async with open_client(settings) as client:
         saved = await call(client, "PUT", f"/v1/channels/{channel}/accounts/{account}", {"settings": given})
-    typer.echo(f"{channel} {account}: {_state(saved)}. The address for the platform: {saved['hook']}")
+    typer.echo(f"{channel} {account}: {_state(saved)}.")
+    if saved["hook"]:
+        secret = " It contains a secret: enter it there and nowhere else." if saved["hook_is_secret"] else ""
+        typer.echo(f"The address for the platform: {saved['hook']}{secret}")
 
 
 async def remove(settings: Settings, channel: str, account: str) -> None:
@@ -67,4 +89,32 @@ async def test(settings: Settings, channel: str, account: str) -> None:
 def _state(one: dict[str, Any]) -> str:
     if one["problem"]:
         return f"not open: {one['problem']}"
+    if one["is_demo"]:
+        return "demo, no platform"
     return "open" if one["is_open"] else "closed"
+
+
+def _share(one: dict[str, Any]) -> str:
+    return f"{one['failed']} of {one['sent'] + one['failed']}" if one["failed"] else ""
+
+
+def _token(one: dict[str, Any]) -> str:
+    """The worst of them: the first that is not given, else until when they are good."""
+    failing = [
+        token["failure"]
+        for token in one["tokens"]
+        if (token["failed_at"] or "") > (token["fetched_at"] or "")
+    ]
+    if failing and not one["is_demo"]:
+        return f"none given: {failing[0]}"
+    ends = [token["expires_at"] for token in one["tokens"] if token["expires_at"]]
+    if ends:
+        return f"until {min(ends)[11:16]}"
+    return "not fetched yet" if one["needs_token"] else ""
+
+
+def _quota(one: dict[str, Any]) -> str:
+    windows = one["windows"]
+    if windows is None:
+        return ""
+    return f"{windows['open']} open" + (f", {windows['used_up']} used up" if windows["used_up"] else "")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
+from pydantic import BaseModel
 
 from channels import accounts
 from channels.contract import MAIN, Channel, ChannelSpec, Door, Pulling, Surroundings
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 SYNC_SECONDS = 10.0
 """So often a process looks for accounts that another one has changed."""
 RESTART_SECONDS = 5.0
+TRY_IT = 'huiliu simulate NAME "hello"'
 
 Key = tuple[TenantId, str]
 
@@ -70,6 +72,7 @@ class ChannelSet(OpenChannels):
         self._database = database
         self._channels: dict[Key, Channel] = {}
         self._added: dict[Key, _Added] = {}
+        self._demo: set[Key] = set()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._door: Door | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -90,9 +93,11 @@ class ChannelSet(OpenChannels):
         for tenant, surroundings in self._surroundings.items():
             for name in names:
                 spec = self._specs[name]
-                self._channels[tenant, name] = spec.build(
-                    configuration.channel(name, spec.settings), surroundings
+                self._channels[tenant, name] = self._build(
+                    spec, (tenant, name), configuration.channel(name, spec.settings), surroundings
                 )
+        if demo := sorted({name for _, name in self._demo}):
+            log.info("demo credentials, no platforms", channels=", ".join(demo), try_it=TRY_IT)
 
     async def open(self) -> None:
         self._is_open = True
@@ -143,11 +148,22 @@ class ChannelSet(OpenChannels):
     def surroundings(self, tenant: TenantId, account: str = MAIN) -> Surroundings:
         return replace(self._surroundings[tenant], account=account)
 
+    def is_demo(self, tenant: TenantId, channel: str, account: str) -> bool:
+        return (tenant, place(channel, account)) in self._demo
+
+    def _build(self, spec: ChannelSpec, key: Key, settings: BaseModel, surroundings: Surroundings) -> Channel:
+        """Without an account's credentials a channel opens with the demo's, for its simulator to speak to."""
+        self._demo.discard(key)
+        if getattr(settings, "is_demo", False):
+            self._demo.add(key)
+        return spec.build(settings, surroundings)
+
     async def _try(self, key: Key, account: accounts.Account) -> str:
         spec = self._specs[account.channel]
         try:
             settings = accounts.validate(spec, account.settings)
-            channel = spec.build(settings, self.surroundings(account.tenant, account.account))
+            around = self.surroundings(account.tenant, account.account)
+            channel = self._build(spec, key, settings, around)
             await channel.open()
         except (errors.ServiceError, ConfigurationError) as error:
             log.warning("account cannot be opened", channel=account.channel, account=account.account)
@@ -161,6 +177,7 @@ class ChannelSet(OpenChannels):
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        self._demo.discard(key)
         channel = self._channels.pop(key, None)
         if channel is not None:
             await channel.close()

@@ -28,6 +28,7 @@ TABLES = (
     "channels.rates",
     "channels.records",
     "channels.platforms.shelf",
+    "channels.refusals",
     "channels.registry",
 )
 

@@ -180,6 +180,7 @@ class System:
             self.bus, handlers.table(self), deliver=self.deliver, on_buried=handlers.GivenUp(self.clock),
             metrics=self.metrics, pace=Pace(slots=self.settings.slots),
         )  # fmt: skip
+        stack.push_async_callback(self.intake.refusals.close)
         stack.push_async_callback(self.channels.close)
         await self.channels.open()
         stack.push_async_callback(self.worker.stop)
@@ -342,7 +343,7 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
         knowledge=knowledge,
         ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
         directory=directory, behaviour=Behaviour(clock), channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
-        channel_desk=ChannelDesk(channel_registry.CHANNELS, channels, database, clock=clock),
+        channel_desk=ChannelDesk(channel_registry.CHANNELS, channels, database, clock=clock, counted=intake.refusals),
         deliver=replaced.get("deliver") or delivery.deliver,
     )  # fmt: skip
 

@@ -51,6 +51,7 @@ TABLES = (
     "channels.media.records",
     "channels.rates",
     "channels.platforms.shelf",
+    "channels.refusals",
 )
 
 

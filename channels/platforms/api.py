@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import structlog
 
+from channels.platforms.credentials import is_local
 from channels.platforms.guarded import GuardedTransport
 from foundation import errors
 
@@ -40,6 +41,7 @@ class Api:
             base_url=base_url, timeout=timeout_seconds, trust_env=False, headers=dict(headers or {}),
             transport=transport or GuardedTransport((base_url, *trusted)), follow_redirects=False,
         )  # fmt: skip
+        self.is_played = is_local(base_url)
         self._healthy = True
 
     async def close(self) -> None:
@@ -95,7 +97,8 @@ class Api:
     def note(self, problem: str) -> None:
         """One line when the platform goes away and one when it is back, however many calls meet it."""
         if problem and self._healthy:
-            log.warning("channel cannot send", channel=self.name, code=problem)
+            note = log.info if self.is_played else log.warning
+            note("channel cannot send", channel=self.name, code=problem)
         elif not problem and not self._healthy:
             log.info("channel sends again", channel=self.name)
         self._healthy = not problem

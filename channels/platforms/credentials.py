@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
 S = TypeVar("S", bound=BaseModel)
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def given(settings: BaseModel, name: str) -> Any:
@@ -27,3 +30,11 @@ def or_demo(settings: S, demo: S, *, named: str) -> S:
         return settings
     chosen = {name: getattr(settings, name) for name in settings.model_fields_set if given(settings, name)}
     return demo.model_copy(update=chosen)
+
+
+def is_local(address: str) -> bool:
+    """On this machine, where a simulator plays the platform: that it is not there is no news."""
+    try:
+        return urlsplit(address).hostname in LOCAL
+    except ValueError:
+        return False

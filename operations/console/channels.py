@@ -13,7 +13,7 @@ from channels.contract import MAIN, ChannelSpec
 from foundation.clock import Clock
 from foundation.live import Hub
 from operations.channel_desk import AccountStatus, ChannelDesk, Field
-from operations.console import frame
+from operations.console import channel_status, frame
 
 POLL_SECONDS = 5.0
 
@@ -31,6 +31,7 @@ class ChannelsPage:
         self._chosen: Place | None = None
         self._rows: list[AccountStatus] = []
         self._fields: dict[str, ui.input] = {}
+        self._status: frame.Keyed[channel_status.Shown] | None = None
 
     async def draw(self) -> None:
         frame.draw(self._visit, "channels")
@@ -49,9 +50,11 @@ class ChannelsPage:
             frame.empty(self._words("channels.choose"), "hub")
         self._draw_shut()
         await self._refresh(set())
-        frame.listen(
-            self._visit, self._hub, [f"desk:{self._tenant}"], self._refresh, poll_seconds=POLL_SECONDS
-        )
+        frame.listen(self._visit, self._hub, [], self._look_again, poll_seconds=POLL_SECONDS)
+
+    async def _look_again(self, changed: set[str]) -> None:
+        await self._refresh(changed)
+        await self._show_status()
 
     async def _refresh(self, _changed: set[str]) -> None:
         self._rows = await self._desk.overview(self._tenant)
@@ -72,20 +75,12 @@ class ChannelsPage:
         with item.mark(f"account-{row.channel}-{row.account}"):
             with ui.element("div").classes("item-top"):
                 ui.label(self._title(row.title)).classes("item-name")
-                ui.label(frame.ago(self._words, row.last_in, self._clock())).classes("quiet")
+                ui.label(channel_status.since(self._words, row.traffic.last_in, self._clock())).classes(
+                    "quiet"
+                )
             with ui.element("div").classes("row"):
                 frame.badge(row.account if row.account != MAIN else self._words("channels.main"), "accent")
-                self._draw_state(row)
-
-    def _draw_state(self, row: AccountStatus) -> None:
-        if row.problem:
-            frame.badge(self._words("channels.broken"), "bad")
-        elif row.is_open:
-            frame.badge(self._words("channels.open"), "good")
-        else:
-            frame.badge(self._words("channels.closed"), "warn")
-        if row.failed:
-            frame.badge(self._words("channels.failed", n=row.failed), "bad")
+                channel_status.draw_badges(self._words, row, short=True)
 
     def _draw_shut(self) -> None:
         """Channels that nobody can open say why."""
@@ -95,7 +90,10 @@ class ChannelsPage:
         with self._shut:
             frame.section(self._words("channels.shut"))
             for spec in shut:
-                ui.label(f"{self._title(spec.title)}: {spec.closed}").classes("quiet nothing")
+                reason = self._words.shut(spec.name, spec.closed)
+                ui.label(self._words("desk.fact", name=self._title(spec.title), value=reason)).classes(
+                    "quiet nothing"
+                )
 
     # One account
 
@@ -107,6 +105,7 @@ class ChannelsPage:
             return
         fields = await self._desk.form(self._tenant, row.channel, row.account) if row.is_added else []
         self._show(row.channel, row, fields)
+        await self._show_status()
 
     async def _start_new(self) -> None:
         kind = self._kind.value
@@ -115,14 +114,31 @@ class ChannelsPage:
         spec = next(spec for spec in self._desk.kinds() if spec.name == kind)
         self._kind.set_value(None)
         if spec.closed:
-            ui.notify(spec.closed, type="warning", position="top", multi_line=True, timeout=8000)
+            ui.notify(
+                self._words.shut(spec.name, spec.closed),
+                type="warning",
+                position="top",
+                multi_line=True,
+                timeout=8000,
+            )
             return
         self._chosen = (spec.name, "")
         self._show(spec.name, None, await self._desk.form(self._tenant, spec.name))
+        await self._refresh(set())
+
+    async def _show_status(self) -> None:
+        """Of the chosen account; what is being written in its form stays."""
+        row = next((row for row in self._rows if (row.channel, row.account) == self._chosen), None)
+        if row is None or self._status is None:
+            return
+        windows = await self._desk.open_windows(self._tenant, row.channel, row.account)
+        now = self._clock().replace(second=0, microsecond=0)
+        self._status.show([("status", channel_status.Shown(row, windows, now))])
 
     def _show(self, channel: str, row: AccountStatus | None, fields: list[Field]) -> None:
         spec = next(spec for spec in self._desk.kinds() if spec.name == channel)
         self._work.clear()
+        self._status = None
         with self._work:
             with ui.element("div").classes("row"):
                 ui.label(self._title(spec.title)).classes("card-title")
@@ -130,7 +146,7 @@ class ChannelsPage:
                     frame.badge(
                         row.account if row.account != MAIN else self._words("channels.main"), "accent"
                     )
-                    self._draw_state(row)
+                    channel_status.draw_badges(self._words, row)
             if row is not None:
                 self._draw_account(row)
             if row is not None and not row.is_added:
@@ -141,15 +157,10 @@ class ChannelsPage:
     def _draw_account(self, row: AccountStatus) -> None:
         if row.problem:
             ui.label(row.problem).classes("card note")
+        if row.is_demo:
+            ui.label(self._words("channels.demo_help", name=row.channel)).classes("card note")
         with ui.element("div").classes("card page"):
-            ui.label(self._words("channels.address")).classes("field-name")
-            with ui.element("div").classes("row no-wrap"):
-                ui.label(row.hook).classes("card-title").mark("hook")
-                frame.icon("content_copy", self._words("channels.copy"), lambda: ui.clipboard.write(row.hook))
-            now = self._clock()
-            for key, moment in (("channels.last_in", row.last_in), ("channels.last_out", row.last_out)):
-                when = frame.ago(self._words, moment, now) or self._words("channels.never")
-                ui.label(self._words(key, when=when)).classes("quiet")
+            self._draw_address(row)
             with ui.element("div").classes("row gap"):
                 if row.testable:
                     frame.button(
@@ -159,6 +170,24 @@ class ChannelsPage:
                     frame.button(
                         self._visit, self._words("channels.remove"), "delete", self._remove, row
                     ).mark("remove")
+        frame.section(self._words("channels.status"))
+        words = self._words
+        self._status = frame.Keyed[channel_status.Shown](
+            ui.element("div"), lambda _key, shown: channel_status.draw(words, shown)
+        )
+
+    def _draw_address(self, row: AccountStatus) -> None:
+        ui.label(self._words("channels.address")).classes("field-name")
+        if not row.hook:
+            ui.label(self._words("channels.no_address")).classes("quiet")
+            return
+        with ui.element("div").classes("row no-wrap"):
+            ui.label(row.hook).classes("card-title").mark("hook")
+            frame.icon("content_copy", self._words("channels.copy"), lambda: ui.clipboard.write(row.hook))
+        if row.hook_is_secret:
+            with ui.element("div").classes("row"):
+                frame.badge(self._words("channels.address_secret"), "warn")
+            ui.label(self._words("channels.address_secret_help")).classes("quiet")
 
     def _draw_form(self, spec: ChannelSpec, row: AccountStatus | None, fields: list[Field]) -> None:
         self._fields = {}

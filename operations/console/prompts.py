@@ -96,7 +96,7 @@ class PromptsPage:
                 ui.label(source.id.split("/", 1)[1]).classes("item-name")
                 with ui.element("div").classes("row no-wrap"):
                     self._draw_badges(source)
-            ui.label(source.purpose).classes("item-line")
+            ui.label(source.purpose_in(self._words.language)).classes("item-line")
 
     def _draw_badges(self, source: Source) -> None:
         if source.id in self._unsaved:
@@ -128,7 +128,7 @@ class PromptsPage:
         self._work.clear()
         with self._work:
             self._head = ui.element("div").classes("row")
-            ui.label(source.purpose).classes("quiet")
+            ui.label(source.purpose_in(self._words.language)).classes("quiet")
             with ui.element("div").classes("row work-bar"):
                 with ui.tabs(on_change=self._turn).props("dense no-caps inline-label") as self._tabs:
                     for name, symbol in _TABS:
@@ -387,5 +387,5 @@ class PromptsPage:
 
 
 def _matches(source: Source, wanted: list[str]) -> bool:
-    text = f"{source.id} {source.purpose} {source.text}".casefold()
+    text = f"{source.id} {source.purpose} {source.purpose_zh} {source.text}".casefold()
     return all(word in text for word in wanted)

@@ -27,6 +27,15 @@ class Words:
         key = f"error.{code}"
         return self(key, detail=sentence) if key in self._texts else self("common.error", detail=sentence)
 
+    def shut(self, channel: str, sentence: str) -> str:
+        """Why a channel cannot be opened; `sentence` is the channel's own, in English."""
+        key = f"shut.{channel}"
+        return self(key) if key in self._texts else sentence
+
+    def refusal(self, code: str) -> str:
+        """Why a call was refused at the door."""
+        return self._named("refusal", code)
+
     def reason(self, code: str | None) -> str:
         return self._named("reason", code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -80,7 +81,14 @@ def _place(request: Request) -> tuple[str, str]:
 
 
 def _shown(status: AccountStatus) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
-        return value.isoformat() if hasattr(value, "isoformat") else value
+    """Traffic stands beside the rest: `last_in`, `last_out`, `sent`, `failed`, `dead`."""
+    found = _plain(dataclasses.asdict(status))
+    return {**found, **found.pop("traffic"), "error_rate": round(status.error_rate, 4)}
 
-    return {name: plain(value) for name, value in dataclasses.asdict(status).items()}
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

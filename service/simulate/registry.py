@@ -57,13 +57,13 @@ from service.simulate.speakers.alexa import AlexaPlatform
 from service.simulate.speakers.aligenie import AligeniePlatform
 from service.simulate.speakers.dueros import DuerosPlatform
 from service.simulate.speakers.xiaoai import XiaoaiPlatform
-from service.simulate.wechat import wechat_oa
 from service.simulate.wechat.wechat_mini import WechatMiniPlatform
+from service.simulate.wechat.wechat_oa import WechatOaPlatform
 from service.simulate.wechat.wecom_app import WecomAppPlatform
 from service.simulate.wechat.wecom_kf import WecomKfPlatform
 
 SIMULATORS: tuple[Simulator, ...] = (
-    Simulator("wechat_oa", WechatOaSettings, play=wechat_oa.play),
+    Simulator("wechat_oa", WechatOaSettings, platform=WechatOaPlatform),
     Simulator("wechat_mini", WechatMiniSettings, platform=WechatMiniPlatform),
     Simulator("wecom_kf", WecomKfSettings, platform=WecomKfPlatform),
     Simulator("wecom_app", WecomAppSettings, platform=WecomAppPlatform),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +100,9 @@ async def enter(page: Page, login: str, password: str) -> None:
 
 
 @asynccontextmanager
-async def open_world(folder: Path) -> AsyncIterator[World]:
+async def open_world(
+    folder: Path, channels: Sequence[str] = ("web_chat", "wechat_oa")
+) -> AsyncIterator[World]:
     """Ends with the assertion that no page complained and none fetched anything from elsewhere."""
     if not CHROMIUM.exists():
         pytest.skip(f"no browser at {CHROMIUM}")
@@ -110,7 +112,7 @@ async def open_world(folder: Path) -> AsyncIterator[World]:
         data_dir=folder / "var",
         articles=few_articles(folder / "articles"),
         port=port,
-        channels=["web_chat", "wechat_oa"],
+        channels=list(channels),
     )
     system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS)
     app = http.application(system)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
-from channels.adapters.web_chat import records
-from channels.adapters.web_chat.records import Upload
+from channels.families.live_chat import records
+from channels.families.live_chat.records import Upload
 from foundation.messages import Attachment, ConversationId, Identifier, InboundMessage, MessageId
 from tests.browser.console_world import TENANT, World, open_world
 

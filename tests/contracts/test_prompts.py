@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from prompts import lock
@@ -29,6 +31,13 @@ def test_file_shows_itself_with_examples(source: Source) -> None:
         values = {name: value for name, value in example.items() if name != "language"}
         for language in LANGUAGES:
             assert edition.render(source.id, language, values).text
+
+
+def test_purpose_is_told_in_both_languages() -> None:
+    """The content team reads it beside the text."""
+    missing = [one.id for one in FILES.values() if not re.search("[一-鿿]", one.purpose_in("zh"))]
+    assert missing == []
+    assert not [one.id for one in FILES.values() if re.search("[一-鿿]", one.purpose_in("en"))]
 
 
 def test_lock_knows_every_text_and_version() -> None:

@@ -91,3 +91,21 @@ async def test_agents_may_not_see_or_change_accounts(product: Product) -> None:
     header = {"Authorization": f"Bearer {token}"}
     assert (await product.client.get("/v1/channels", headers=header)).status_code == 403
     assert (await product.client.put(PATH, json={"settings": SETTINGS}, headers=header)).status_code == 403
+
+
+async def test_shown_address_is_the_one_that_lets_calls_in_where_the_platform_signs_nothing(
+    product: Product,
+) -> None:
+    names = ("secret_id", "secret_key", "app_id", "template_id", "sign_name")
+    secret = "a-path-that-nobody-guesses"
+    settings = {name: "x" for name in names} | {"path_secret": secret}
+    path = "/v1/channels/sms_tencent/accounts/shop-2"
+    shown = (await product.call("PUT", path, {"settings": settings})).json()
+    assert (shown["hook_is_secret"], secret in shown["hook"]) == (True, True)
+    text = {"extend": "", "mobile": "13800000000", "nationcode": "86", "sign": "x", "text": "hi", "time": 1}
+    address = shown["hook"].removeprefix(product.system.settings.address)
+    assert (await product.client.post(address, json=text)).status_code == 200
+    assert (await product.client.post(address.partition("?")[0], json=text)).status_code == 401
+    listed = (await product.call("GET", "/v1/channels")).json()["accounts"]
+    mine = next(one for one in listed if one["account"] == "shop-2")
+    assert (mine["refused"], bool(mine["last_in"])) == ({"bad_address": 1}, True)

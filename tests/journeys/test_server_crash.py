@@ -28,8 +28,9 @@ from foundation.clock import utc_now
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
+from service.simulate.contract import Call
 from service.simulate.wechat.wechat_api import Shown, WechatApi
-from service.simulate.wechat.wechat_callback import Call, openid_of, render_call, text_fields
+from service.simulate.wechat.wechat_callback import openid_of, render_call, text_fields
 from tests.fakes.web_chat_house import serving
 from tests.journeys.conftest import ROOT, few_articles
 

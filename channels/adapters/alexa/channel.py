@@ -5,12 +5,12 @@ Amazon refuses skills whose endpoint takes a forged call, and asks for status 40
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import certifi
-import structlog
 from cryptography.hazmat.primitives import hashes
 from pydantic import BaseModel
 
@@ -23,8 +23,6 @@ from channels.families.speakers.skills import Skill, Utterance, parse_object
 from channels.families.speakers.spoken import Speech
 from channels.platforms import signatures
 from foundation import errors
-
-log = structlog.get_logger(__name__)
 
 SIGNER = "echo-api.amazon.com"
 FOLDER = "/echo.api/"
@@ -53,11 +51,14 @@ class AlexaChannel(Skill):
         self._roots = roots
         self._certificates = Certificates(settings.api_base, FOLDER, fetch=fetch)
 
+    async def prepare(self, webhook: Webhook) -> None:
+        with _refusing():
+            _, address = _signed(webhook)
+            await self._certificates.prepare(address, webhook.received_at)
+
     def verify(self, webhook: Webhook) -> None:
-        try:
+        with _refusing():
             self._admit(webhook)
-        except errors.NotAuthentic as error:
-            raise Refused(error.public_text, code=error.code) from error
 
     def parse(self, webhook: Webhook) -> Utterance:
         return codec.parse(
@@ -73,13 +74,7 @@ class AlexaChannel(Skill):
         return codec.render(heard, speech, self._settings)
 
     def _admit(self, webhook: Webhook) -> None:
-        signature = webhook.headers.get("signature-256", "")
-        address = webhook.headers.get("signaturecertchainurl", "")
-        signatures.require(
-            webhook.method == "POST" and bool(signature and address),
-            "The call is not signed.",
-            code="unsigned",
-        )
+        signature, address = _signed(webhook)
         chain = self._certificates.find(address, webhook.received_at)
         certificates.require_chain(chain, self._roots, SIGNER, webhook.received_at)
         certificates.require_signature(chain[0], signature, webhook.body, hashes.SHA256())
@@ -102,11 +97,26 @@ class AlexaChannel(Skill):
         )
 
 
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except errors.NotAuthentic as error:
+        raise Refused(error.public_text, code=error.code) from error
+
+
+def _signed(webhook: Webhook) -> tuple[str, str]:
+    """The signature, and the address of the certificate chain it is checked by."""
+    signature = webhook.headers.get("signature-256", "")
+    address = webhook.headers.get("signaturecertchainurl", "")
+    signed = webhook.method == "POST" and bool(signature and address)
+    signatures.require(signed, "The call is not signed.", code="unsigned")
+    return signature, address
+
+
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without a skill the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, AlexaSettings)
-    if settings.is_demo:
-        log.warning("alexa runs with demo credentials", try_it='huiliu simulate alexa "hello"')
     complete = settings.or_demo(surroundings.vault)
     return AlexaChannel(complete, surroundings, roots_for(complete, surroundings))
 

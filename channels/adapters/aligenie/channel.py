@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -22,8 +21,6 @@ from channels.families.speakers import linked
 from channels.families.speakers.skills import Skill, Utterance
 from channels.families.speakers.spoken import Speech
 from channels.platforms import signatures
-
-log = structlog.get_logger(__name__)
 
 SECRET_PARAMETER = "secret"  # noqa: S105  # a name
 """Where the address of an added account, whose last part is the account's name, carries its secret."""
@@ -39,6 +36,12 @@ class AligenieChannel(Skill):
             surroundings, deadline_seconds=settings.deadline_seconds, speech_limit=settings.speech_limit
         )
         self._settings = settings
+
+    @property
+    def address(self) -> str:
+        return self._around.secret_hook(
+            NAME, self._settings.path_secret.get_secret_value(), parameter=SECRET_PARAMETER
+        )
 
     def verify(self, webhook: Webhook) -> None:
         secrets = signatures.secrets_of(self._settings.path_secret, self._settings.previous_path_secret)
@@ -80,8 +83,6 @@ class AligenieChannel(Skill):
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without a secret the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, AligenieSettings)
-    if settings.is_demo:
-        log.warning("aligenie runs with demo credentials", try_it='huiliu simulate aligenie "你好"')
     return AligenieChannel(settings.or_demo(surroundings.vault), surroundings)
 
 

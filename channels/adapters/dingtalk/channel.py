@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -35,8 +34,6 @@ from foundation import errors
 from foundation.clock import Clock, to_milliseconds
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 CAPABILITIES = Capabilities(
     text_limit=7000,
@@ -158,12 +155,14 @@ class DingtalkChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, DingtalkSettings)
-    if settings.is_demo:
-        log.warning("dingtalk runs with demo credentials", try_it='huiliu simulate dingtalk "hello"')
     complete = settings.or_demo(surroundings.vault)
     return DingtalkChannel(complete, surroundings, Connection(complete, Shelf(NAME, surroundings)))
 
 
 SPEC = ChannelSpec(
-    name=NAME, settings=DingtalkSettings, build=build, title={"zh": "钉钉机器人", "en": "DingTalk robot"}
+    name=NAME,
+    settings=DingtalkSettings,
+    build=build,
+    title={"zh": "钉钉机器人", "en": "DingTalk robot"},
+    fetches_token=True,
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -32,8 +31,6 @@ from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 CAPABILITIES = Capabilities(
     text_limit=1000,
@@ -117,13 +114,15 @@ class DouyinChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, DouyinSettings)
-    if settings.is_demo:
-        log.warning("douyin runs with demo credentials", try_it='huiliu simulate douyin "hello"')
     complete = settings.or_demo(surroundings.vault)
     connection = Connection(complete, Shelf(NAME, surroundings), surroundings.clock)
     return DouyinChannel(complete, surroundings, connection)
 
 
 SPEC = ChannelSpec(
-    name=NAME, settings=DouyinSettings, build=build, title={"zh": "抖音私信", "en": "Douyin messages"}
+    name=NAME,
+    settings=DouyinSettings,
+    build=build,
+    title={"zh": "抖音私信", "en": "Douyin messages"},
+    fetches_token=True,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -20,8 +19,6 @@ from channels.families.speakers.skills import Skill, Utterance, parse_object
 from channels.families.speakers.spoken import Speech
 from channels.platforms import signatures
 from foundation import errors
-
-log = structlog.get_logger(__name__)
 
 FOLDER = "/saiya/flow/"
 
@@ -47,11 +44,12 @@ class DuerosChannel(Skill):
         """Baidu looks whether the address is there, unsigned; nothing is learned from the answer."""
         return Acknowledgement(status=204) if webhook.method == "HEAD" else None
 
+    async def prepare(self, webhook: Webhook) -> None:
+        _, address = _signed(webhook)
+        await self._certificates.prepare(address, webhook.received_at)
+
     def verify(self, webhook: Webhook) -> None:
-        signature = webhook.headers.get("signature", "")
-        address = webhook.headers.get("signaturecerturl", "")
-        signed = webhook.method == "POST" and bool(signature and address)
-        signatures.require(signed, "The call is not signed.", code="unsigned")
+        signature, address = _signed(webhook)
         leaf = self._certificates.find(address, webhook.received_at)[0]
         self._require_trusted(leaf, webhook)
         certificates.require_signature(leaf, signature, webhook.body, hashes.SHA1())  # noqa: S303  # Baidu's choice
@@ -90,11 +88,17 @@ class DuerosChannel(Skill):
         signatures.require(valid and named, "The certificate is not trusted.", code="certificate_untrusted")
 
 
+def _signed(webhook: Webhook) -> tuple[str, str]:
+    """The signature, and the address of the certificate it is checked by."""
+    signature, address = webhook.headers.get("signature", ""), webhook.headers.get("signaturecerturl", "")
+    signed = webhook.method == "POST" and bool(signature and address)
+    signatures.require(signed, "The call is not signed.", code="unsigned")
+    return signature, address
+
+
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without a skill the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, DuerosSettings)
-    if settings.is_demo:
-        log.warning("dueros runs with demo credentials", try_it='huiliu simulate dueros "你好"')
     complete = settings.or_demo(surroundings.vault)
     played = (
         certificates.demo_authority(authority_secret(surroundings.vault))[1] if complete.is_played else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -36,8 +35,6 @@ from channels.platforms.signatures import derive
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 CAPABILITIES = Capabilities(text_limit=100_000, text_unit="characters", markdown=True, citations="text")
 """The limit is ours; servers take megabytes. Choices become a numbered list, for mails have no buttons."""
@@ -77,6 +74,11 @@ class EmailChannel:
         self.puller = Puller(
             settings, self._box, Shelf(codec.NAME, surroundings), surroundings.clock, self._connect
         )
+
+    @property
+    def address(self) -> str:
+        """Mails are fetched."""
+        return ""
 
     async def open(self) -> None:
         """Nothing to prepare: pulling connects."""
@@ -162,8 +164,6 @@ def _place(media_id: str) -> tuple[int, int, int]:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without a configured mailbox the channel opens with the demo's, which the simulator plays."""
     assert isinstance(settings, EmailSettings)
-    if settings.is_demo:
-        log.warning("email runs with the demo's mailbox", try_it='huiliu simulate email "hello"')
     return EmailChannel(settings.or_demo(surroundings.vault), surroundings)
 
 

@@ -151,7 +151,8 @@ class Puller:
     def _note(self, problem: str) -> None:
         """One line when the mailbox goes away and one when it is back."""
         if problem and self._healthy:
-            log.warning("mailbox cannot be read", channel=codec.NAME, code=problem)
+            note = log.info if self._settings.is_played else log.warning
+            note("mailbox cannot be read", channel=codec.NAME, code=problem)
         elif not problem and not self._healthy:
             log.info("mailbox is read again", channel=codec.NAME)
         self._healthy = not problem

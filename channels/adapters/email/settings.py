@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.platforms.credentials import LOCAL
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -18,7 +19,6 @@ Security = Literal["tls", "starttls", "plain"]
 DEMO_ADDRESS = "care@demo.invalid"
 DEMO_IMAP_PORT = 8143
 DEMO_SMTP_PORT = 8025
-_LOCAL = ("127.0.0.1", "localhost", "::1")
 _OAUTH = ("oauth_token_url", "oauth_client_id", "oauth_refresh_token")
 
 
@@ -104,7 +104,7 @@ class EmailSettings(BaseModel):
         if without and len(without) < len(_OAUTH):
             raise ValueError(f"oauth needs {', '.join(_OAUTH)} together; missing: {', '.join(without)}")
         for name, host in (("imap", self.imap_host), ("smtp", self.smtp_host)):
-            if getattr(self, f"{name}_security") == "plain" and host and host not in _LOCAL:
+            if getattr(self, f"{name}_security") == "plain" and host and host not in LOCAL:
                 raise ValueError(
                     f"{name}_security plain is for servers on this machine; {host} needs tls or starttls"
                 )
@@ -113,6 +113,11 @@ class EmailSettings(BaseModel):
     @property
     def is_demo(self) -> bool:
         return not self.address
+
+    @property
+    def is_played(self) -> bool:
+        """By a simulator on this machine."""
+        return self.imap_host in LOCAL
 
     @property
     def login(self) -> str:
@@ -140,10 +145,10 @@ def demo_settings(vault: Vault) -> EmailSettings:
     return EmailSettings(
         address=DEMO_ADDRESS,
         password=SecretStr(derive(vault, "email", "password")[:32]),
-        imap_host=_LOCAL[0],
+        imap_host=LOCAL[0],
         imap_port=DEMO_IMAP_PORT,
         imap_security="plain",
-        smtp_host=_LOCAL[0],
+        smtp_host=LOCAL[0],
         smtp_port=DEMO_SMTP_PORT,
         smtp_security="plain",
         authserv_id="demo.invalid",

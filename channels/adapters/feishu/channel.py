@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -37,8 +36,6 @@ from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 CAPABILITIES = Capabilities(
     text_limit=20_000,
@@ -151,8 +148,6 @@ class FeishuChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, FeishuSettings)
-    if settings.is_demo:
-        log.warning("feishu runs with demo credentials", try_it='huiliu simulate feishu "hello"')
     complete = settings.or_demo(surroundings.vault)
     return FeishuChannel(complete, surroundings, Connection(complete, Shelf(NAME, surroundings)))
 
@@ -162,5 +157,9 @@ def _json(body: str) -> Acknowledgement:
 
 
 SPEC = ChannelSpec(
-    name=NAME, settings=FeishuSettings, build=build, title={"zh": "飞书", "en": "Feishu / Lark"}
+    name=NAME,
+    settings=FeishuSettings,
+    build=build,
+    title={"zh": "飞书", "en": "Feishu / Lark"},
+    fetches_token=True,
 )

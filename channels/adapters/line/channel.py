@@ -134,8 +134,6 @@ class LineChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, LineSettings)
-    if settings.is_demo:
-        log.warning("line runs with demo credentials", try_it='huiliu simulate line "hello"')
     complete = settings.or_demo(surroundings.vault)
     return LineChannel(complete, surroundings, Connection(complete))
 

@@ -25,6 +25,7 @@ from channels.contract import (
     Part,
     Receipt,
     Surroundings,
+    Watermark,
     Webhook,
 )
 from channels.families.meta.signature import MetaGate
@@ -79,8 +80,13 @@ class MessengerChannel:
             received_at=webhook.received_at,
         )
 
-    def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
-        return codec.read_receipts(webhook.body, page_id=self._settings.page_id)
+    def receipts(self, webhook: Webhook) -> Sequence[Receipt | Watermark]:
+        return codec.read_receipts(
+            webhook.body,
+            account=self._surroundings.account,
+            page_id=self._settings.page_id,
+            received_at=webhook.received_at,
+        )
 
     def acknowledge(self, webhook: Webhook) -> Acknowledgement:
         return Acknowledgement(b"EVENT_RECEIVED")
@@ -115,8 +121,6 @@ class MessengerChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, MessengerSettings)
-    if settings.is_demo:
-        log.warning("messenger runs with demo credentials", try_it='huiliu simulate messenger "hello"')
     complete = settings.or_demo(surroundings.vault)
     return MessengerChannel(complete, surroundings, Connection(complete))
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from channels.contract import Receipt
+from channels.contract import Receipt, Watermark
 from channels.platforms.payloads import (
     Fields,
     child,
     digest,
     fingerprint,
     items,
+    list_at,
     moment,
     number,
     parse,
@@ -39,7 +40,9 @@ _MEDIA: Mapping[str, Literal["image", "voice", "video", "file"]] = {
 }
 _LINKS = frozenset({"fallback", "ig_reel", "reel", "share", "template"})
 _ENVELOPE = frozenset({"sender", "recipient", "timestamp"})
-_RECEIPTS = frozenset({"delivery", "read"})
+_RECEIPTS: Mapping[str, Literal["delivered", "read"]] = {"delivery": "delivered", "read": "read"}
+_LATEST = 10**14
+"""Milliseconds."""
 _EVENTS = {"message_edit": "edit", "reaction": "reaction", "referral": "referral", "optin": "optin"}
 
 
@@ -77,17 +80,23 @@ def read(
     return found
 
 
-def read_receipts(body: bytes, *, page_id: str) -> list[Receipt]:
-    """Of the messages that are named; a watermark alone names none. Raises `UnreadablePayload`."""
-    receipts: list[Receipt] = []
+def read_receipts(
+    body: bytes, *, account: str, page_id: str, received_at: datetime
+) -> list[Receipt | Watermark]:
+    """Of the messages that are named, and of all up to a moment where none is. Raises `UnreadablePayload`."""
+    receipts: list[Receipt | Watermark] = []
     for page, item in _items(body):
+        who = text(child(item.get("sender")).get("id"))
         if page != page_id:
             continue
-        mids = child(item.get("delivery")).get("mids")
-        delivered = [text(mid) for mid in mids] if isinstance(mids, list) else []
-        receipts += [Receipt(mid, "delivered") for mid in delivered if mid]
-        if mid := text(child(item.get("read")).get("mid")):
-            receipts.append(Receipt(mid, "read"))
+        for kind, state in _RECEIPTS.items():
+            event = child(item.get(kind))
+            named = [mid for one in (*list_at(event, "mids"), event.get("mid")) if (mid := text(one))]
+            receipts += [Receipt(mid, state) for mid in named]
+            mark = number(event.get("watermark"), _LATEST) or 0
+            if not named and who and mark > 0:
+                until = min(moment(mark, received_at, per_second=1000), received_at)
+                receipts.append(Watermark(account, who, until, state))
     return receipts
 
 
@@ -104,7 +113,7 @@ def _items(body: bytes) -> Iterator[tuple[str, Fields]]:
 def _is_silent(item: Fields, page: str) -> bool:
     said = set(item) - _ENVELOPE
     by_page = text(child(item.get("sender")).get("id")) == page and bool(page)
-    return not said or by_page or said <= _RECEIPTS or child(item.get("message")).get("is_echo") is True
+    return not said or by_page or said <= set(_RECEIPTS) or child(item.get("message")).get("is_echo") is True
 
 
 def _key(item: Fields) -> str:

@@ -6,7 +6,6 @@ a private network or behind TLS.
 
 from __future__ import annotations
 
-import structlog
 from pydantic import BaseModel
 
 from channels.adapters.phone_httapi import codec
@@ -14,8 +13,6 @@ from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
 from channels.contract import Acknowledgement, Channel, ChannelSpec, Surroundings, Webhook
 from channels.families.speech.telephone import Heard, Phone, Script
 from channels.platforms import signatures
-
-log = structlog.get_logger(__name__)
 
 
 class PhoneHttapiChannel(Phone):
@@ -47,8 +44,6 @@ class PhoneHttapiChannel(Phone):
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, PhoneHttapiSettings)
-    if settings.is_demo:
-        log.warning("phone_httapi runs with demo credentials", try_it='huiliu simulate phone_httapi "hello"')
     return PhoneHttapiChannel(settings.or_demo(surroundings.vault), surroundings)
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import structlog
 from pydantic import BaseModel
 
 from channels.adapters.phone_jambonz import codec
@@ -14,8 +13,6 @@ from channels.contract import Acknowledgement, Channel, ChannelSpec, Surrounding
 from channels.families.speech.telephone import Heard, Phone, Script
 from channels.platforms import signatures
 from foundation import errors
-
-log = structlog.get_logger(__name__)
 
 UNSEALED = ("", "start", "status")
 """Steps that are not ours to give: they stand in the addresses that people enter."""
@@ -64,10 +61,6 @@ class PhoneJambonzChannel(Phone):
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without a secret the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, PhoneJambonzSettings)
-    if settings.is_demo:
-        log.warning(
-            "phone_jambonz runs with demo credentials", try_it='huiliu simulate phone_jambonz "hello"'
-        )
     return PhoneJambonzChannel(settings.or_demo(surroundings.vault), surroundings)
 
 

@@ -7,7 +7,6 @@ error has occurred, and hangs up.
 from __future__ import annotations
 
 import httpx
-import structlog
 from pydantic import BaseModel
 
 from channels.adapters.phone_twilio import codec
@@ -17,8 +16,6 @@ from channels.families.speech.telephone import Heard, Phone, Script
 from channels.platforms import signatures
 from channels.platforms.api import Api
 from foundation import errors
-
-log = structlog.get_logger(__name__)
 
 
 class PhoneTwilioChannel(Phone):
@@ -71,8 +68,6 @@ class PhoneTwilioChannel(Phone):
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, PhoneTwilioSettings)
-    if settings.is_demo:
-        log.warning("phone_twilio runs with demo credentials", try_it='huiliu simulate phone_twilio "hello"')
     return PhoneTwilioChannel(settings.or_demo(surroundings.vault), surroundings)
 
 

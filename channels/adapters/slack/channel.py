@@ -129,8 +129,6 @@ class SlackChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, SlackSettings)
-    if settings.is_demo:
-        log.warning("slack runs with demo credentials", try_it='huiliu simulate slack "hello"')
     complete = settings.or_demo(surroundings.vault)
     return SlackChannel(complete, surroundings, Connection(complete))
 

@@ -55,6 +55,10 @@ class SmsAliyunChannel:
             text_limit=settings.variable_limit, repeats="ask", acknowledge_unreadable=True
         )
 
+    @property
+    def address(self) -> str:
+        return self._surroundings.secret_hook(NAME, self._paths[0])
+
     async def open(self) -> None:
         """Nothing to prepare."""
 
@@ -121,8 +125,6 @@ class SmsAliyunChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, SmsAliyunSettings)
-    if settings.is_demo:
-        log.warning("sms_aliyun runs with demo credentials", try_it='huiliu simulate sms_aliyun "hello"')
     complete = settings.or_demo(surroundings.vault)
     return SmsAliyunChannel(complete, surroundings, Connection(complete, surroundings.clock))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -35,8 +34,6 @@ from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 NUMBER_ROOM = 10
 """For "(12/34) " before a part."""
@@ -132,8 +129,6 @@ class SmsGenericChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, SmsGenericSettings)
-    if settings.is_demo:
-        log.warning("sms_generic runs with demo credentials", try_it='huiliu simulate sms_generic "hello"')
     complete = settings.or_demo(surroundings.vault)
     return SmsGenericChannel(complete, surroundings, Connection(complete))
 

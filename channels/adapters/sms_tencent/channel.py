@@ -55,6 +55,10 @@ class SmsTencentChannel:
             text_limit=settings.variable_limit, repeats="ask", acknowledge_unreadable=True
         )
 
+    @property
+    def address(self) -> str:
+        return self._surroundings.secret_hook(NAME, self._paths[0])
+
     async def open(self) -> None:
         """Nothing to prepare."""
 
@@ -125,8 +129,6 @@ class SmsTencentChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, SmsTencentSettings)
-    if settings.is_demo:
-        log.warning("sms_tencent runs with demo credentials", try_it='huiliu simulate sms_tencent "hello"')
     complete = settings.or_demo(surroundings.vault)
     return SmsTencentChannel(complete, surroundings, Connection(complete, surroundings.clock))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -34,8 +33,6 @@ from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 TEXT_LIMIT = 1600
 NUMBER_ROOM = 10
@@ -150,8 +147,6 @@ def _fields(webhook: Webhook) -> dict[str, str]:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, SmsTwilioSettings)
-    if settings.is_demo:
-        log.warning("sms_twilio runs with demo credentials", try_it='huiliu simulate sms_twilio "hello"')
     complete = settings.or_demo(surroundings.vault)
     return SmsTwilioChannel(complete, surroundings, Connection(complete))
 

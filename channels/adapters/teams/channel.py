@@ -149,8 +149,6 @@ def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     assert isinstance(settings, TeamsSettings)
     complete = settings.or_demo(surroundings.vault)
     channel = TeamsChannel(complete, surroundings)
-    if settings.is_demo:
-        log.warning("teams runs with demo credentials", try_it='huiliu simulate teams "hello"')
     if complete.is_local:
         channel.use_keys_of_the_demo(surroundings)
     return channel
@@ -161,4 +159,5 @@ SPEC = ChannelSpec(
     settings=TeamsSettings,
     build=build,
     title={"zh": "微软 Teams", "en": "Microsoft Teams"},
+    fetches_token=True,
 )

@@ -117,8 +117,6 @@ class TelegramChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, TelegramSettings)
-    if settings.is_demo:
-        log.warning("telegram runs with demo credentials", try_it='huiliu simulate telegram "hello"')
     complete = settings.or_demo(surroundings.vault)
     return TelegramChannel(complete, surroundings, Connection(complete))
 

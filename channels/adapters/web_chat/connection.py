@@ -83,6 +83,15 @@ class WebChat:
             brand=settings.brand,
         )  # fmt: skip
 
+    @property
+    def hosts(self) -> str:
+        return "site"
+
+    @property
+    def address(self) -> str:
+        """Our own page and widget come by `routes`."""
+        return ""
+
     async def open(self) -> None:
         self._rooms.open()
 

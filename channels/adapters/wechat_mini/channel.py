@@ -124,8 +124,6 @@ class WechatMiniChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, WechatMiniSettings)
-    if settings.is_demo:
-        log.warning("wechat_mini runs with demo credentials", try_it='huiliu simulate wechat_mini "hello"')
     complete = settings.or_demo(surroundings.vault)
     return WechatMiniChannel(complete, surroundings, Connection(complete, surroundings))
 
@@ -135,4 +133,5 @@ SPEC = ChannelSpec(
     settings=WechatMiniSettings,
     build=build,
     title={"zh": "微信小程序", "en": "WeChat mini program"},
+    fetches_token=True,
 )

@@ -124,8 +124,6 @@ class WechatOaChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, WechatOaSettings)
-    if settings.is_demo:
-        log.warning("wechat_oa runs with demo credentials", try_it='huiliu simulate wechat_oa "hello"')
     complete = settings.or_demo(surroundings.vault)
     return WechatOaChannel(complete, surroundings, Connection(complete, surroundings))
 
@@ -135,4 +133,5 @@ SPEC = ChannelSpec(
     settings=WechatOaSettings,
     build=build,
     title={"zh": "微信公众号", "en": "WeChat Official Account"},
+    fetches_token=True,
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -30,8 +29,6 @@ from channels.contract import (
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 CAPABILITIES = Capabilities(
     text_limit=2048,
@@ -112,8 +109,6 @@ class WecomAppChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, WecomAppSettings)
-    if settings.is_demo:
-        log.warning("wecom_app runs with demo credentials", try_it='huiliu simulate wecom_app "hello"')
     complete = settings.or_demo(surroundings.vault)
     return WecomAppChannel(complete, surroundings, Connection(complete, surroundings))
 
@@ -123,4 +118,5 @@ SPEC = ChannelSpec(
     settings=WecomAppSettings,
     build=build,
     title={"zh": "企业微信应用", "en": "WeCom app"},
+    fetches_token=True,
 )

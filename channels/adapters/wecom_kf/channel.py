@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -34,8 +33,6 @@ from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 CAPABILITIES = Capabilities(
     text_limit=2048,
@@ -188,8 +185,6 @@ def _contents(part: Part) -> list[dict[str, Any]]:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, WecomKfSettings)
-    if settings.is_demo:
-        log.warning("wecom_kf runs with demo credentials", try_it='huiliu simulate wecom_kf "hello"')
     complete = settings.or_demo(surroundings.vault)
     return WecomKfChannel(complete, surroundings, Connection(complete, Shelf(NAME, surroundings)))
 
@@ -199,4 +194,5 @@ SPEC = ChannelSpec(
     settings=WecomKfSettings,
     build=build,
     title={"zh": "微信客服", "en": "WeChat customer service (WeCom)"},
+    fetches_token=True,
 )

@@ -41,6 +41,7 @@ class Connection:
         api = Api(NAME, "WeCom", settings.api_base, transport=transport)
         fetch = wechat_api.corporation_token(api, settings.corp_id, settings.secret.get_secret_value())
         self._api = wechat_api.TokenApi(api, shelf, fetch, wechat_refusals.WECOM)
+        self.is_played = api.is_played
         self._voice_format = 1 if settings.voice_format == "silk" else 0
 
     async def close(self) -> None:

@@ -125,7 +125,8 @@ class Puller:
     def _note(self, problem: str) -> None:
         """One line when looking starts to fail and one when it works again."""
         if problem and not self._problem:
-            log.warning("wecom_kf cannot fetch messages", code=problem)
+            note = log.info if self._connection.is_played else log.warning
+            note("wecom_kf cannot fetch messages", code=problem)
         elif self._problem and not problem:
             log.info("wecom_kf fetches messages again")
         self._problem = problem

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import structlog
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
@@ -31,8 +30,6 @@ from channels.platforms.replays import Replays
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
-
-log = structlog.get_logger(__name__)
 
 CAPABILITIES = Capabilities(
     text_limit=300, citations="text", reply_window_seconds=48 * 3600, acknowledge_unreadable=True
@@ -112,8 +109,6 @@ class WeiboChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, WeiboSettings)
-    if settings.is_demo:
-        log.warning("weibo runs with demo credentials", try_it='huiliu simulate weibo "hello"')
     complete = settings.or_demo(surroundings.vault)
     return WeiboChannel(complete, surroundings, Connection(complete))
 

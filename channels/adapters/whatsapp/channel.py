@@ -139,8 +139,6 @@ class WhatsappChannel:
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without configured credentials the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, WhatsappSettings)
-    if settings.is_demo:
-        log.warning("whatsapp runs with demo credentials", try_it='huiliu simulate whatsapp "hello"')
     complete = settings.or_demo(surroundings.vault)
     return WhatsappChannel(complete, surroundings, Connection(complete))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from pydantic import BaseModel
 
 from channels.adapters.xiaoai import codec, gate
@@ -14,8 +13,6 @@ from channels.contract import Channel, ChannelSpec, Surroundings, Webhook
 from channels.families.speakers import linked
 from channels.families.speakers.skills import Skill, Utterance
 from channels.families.speakers.spoken import Speech
-
-log = structlog.get_logger(__name__)
 
 
 class XiaoaiChannel(Skill):
@@ -50,8 +47,6 @@ class XiaoaiChannel(Skill):
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
     """Without a key the channel opens with the demo's, for the simulator to speak to."""
     assert isinstance(settings, XiaoaiSettings)
-    if settings.is_demo:
-        log.warning("xiaoai runs with demo credentials", try_it='huiliu simulate xiaoai "你好"')
     return XiaoaiChannel(settings.or_demo(surroundings.vault), surroundings)
 
 

@@ -1,22 +1,21 @@
 """Certificates that a platform names in its calls: fetched from its own place only, kept, and used to check signatures.
 
-`alexa` and `dueros` call it in `verify`. A certificate that is not known yet is fetched within that call, with a short
-synchronous request: these platforms do not repeat a refused call, so fetching in the background would cost the customer
-their first words after every start. One fetch in a day stands against thousands of calls; that nobody can hold the process
-up with invented addresses is seen to by the fixed host and folder, by a limit on time and size, by remembering failures,
+`alexa` and `dueros` let it fetch in `prepare` and ask it in `verify`. A certificate that is not known yet is waited for
+within the call, because these platforms do not repeat a refused one; other calls go on meanwhile. That nobody can keep us
+busy with invented addresses is seen to by the fixed host and folder, by a limit on time and size, by remembering failures,
 and by a budget of fetches a minute.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import contextlib
 import posixpath
 import re
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -37,6 +36,7 @@ log = structlog.get_logger(__name__)
 FETCH_SECONDS = 2.0
 SIZE_LIMIT = 102_400
 KEEP = timedelta(hours=24)
+FORGET_FAILURE = timedelta(minutes=1)
 BUDGET = 6
 """Fetches of unknown addresses a minute."""
 KNOWN_LIMIT = 16
@@ -44,7 +44,7 @@ KNOWN_LIMIT = 16
 _BLOCK = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _PORTS = {"https": 443, "http": 80}
 
-Fetch = Callable[[str], bytes]
+Fetch = Callable[[str], Awaitable[bytes]]
 """Raises `UpstreamUnavailable`."""
 Chain = Sequence[x509.Certificate]
 
@@ -65,25 +65,33 @@ class Certificates:
         self._fetch = fetch or download
         self._kept: dict[str, _Kept] = {}
         self._fetches: list[datetime] = []
+        self._fetching: dict[str, asyncio.Lock] = {}
+
+    async def prepare(self, address: str, now: datetime) -> None:
+        """Fetches what is not known or a day old; who comes meanwhile for the same waits for it. One that cannot be fetched
+        anew stays in use: its own dates, which are checked at each call, end it. Raises for an address elsewhere only."""
+        url = self.normal(address)
+        lock = self._fetching.setdefault(url, asyncio.Lock())
+        try:
+            async with lock:
+                kept = self._kept.get(url)
+                if kept is not None and now - kept.fetched_at < KEEP:
+                    return
+                before: Chain = kept.chain if kept is not None else ()
+                if not before and not self._may_spend(now):
+                    return
+                chain = await self._fetched(url) or before
+                self._keep(url, _Kept(chain, now if chain else now - KEEP + FORGET_FAILURE))
+        finally:
+            if not lock.locked():
+                self._fetching.pop(url, None)
 
     def find(self, address: str, now: datetime) -> Chain:
-        """The chain at this address, leaf first. One that cannot be fetched anew stays in use: its own dates, which
-        are checked at each call, end it."""
-        url = self.normal(address)
-        kept = self._kept.get(url)
-        if kept is not None and now - kept.fetched_at < KEEP:
-            if not kept.chain:
-                raise _unknown()
-            return kept.chain
+        """The chain at this address, leaf first, as far as `prepare` has brought it."""
+        kept = self._kept.get(self.normal(address))
         if kept is None or not kept.chain:
-            self._spend(now)
-        chain = self._fetched(url)
-        if not chain and kept is not None:
-            chain = kept.chain
-        self._keep(url, _Kept(chain, now if chain else now - KEEP + timedelta(minutes=1)))
-        if not chain:
             raise _unknown()
-        return chain
+        return kept.chain
 
     def normal(self, address: str) -> str:
         """The address without dot segments, query and default port, if it lies in the platform's place."""
@@ -102,16 +110,17 @@ class Certificates:
             raise _elsewhere()
         return self._base + path
 
-    def _spend(self, now: datetime) -> None:
+    def _may_spend(self, now: datetime) -> bool:
         """Renewing what proved to be a certificate costs nothing, so that strangers cannot prevent it."""
         self._fetches = [moment for moment in self._fetches if now - moment < timedelta(minutes=1)]
         if len(self._fetches) >= BUDGET:
-            raise _unknown()
+            return False
         self._fetches.append(now)
+        return True
 
-    def _fetched(self, url: str) -> Chain:
+    async def _fetched(self, url: str) -> Chain:
         try:
-            return x509.load_pem_x509_certificates(self._fetch(url))
+            return x509.load_pem_x509_certificates(await self._fetch(url))
         except (errors.UpstreamUnavailable, ValueError):
             log.warning("certificate cannot be had", host=urlsplit(url).hostname)
             return ()
@@ -124,21 +133,21 @@ class Certificates:
         self._kept[url] = kept
 
 
-def download(url: str) -> bytes:
+async def download(url: str) -> bytes:
     """Raises `UpstreamUnavailable`."""
-    end = time.monotonic() + FETCH_SECONDS
     body = bytearray()
     try:
-        with (
-            httpx.Client(timeout=FETCH_SECONDS, trust_env=False, follow_redirects=False) as client,
+        async with (
+            asyncio.timeout(FETCH_SECONDS),
+            httpx.AsyncClient(timeout=FETCH_SECONDS, trust_env=False, follow_redirects=False) as client,
             client.stream("GET", url) as response,
         ):
-            for chunk in response.iter_bytes():
+            async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > SIZE_LIMIT or time.monotonic() > end:
-                    raise errors.UpstreamUnavailable("The certificate is too large or too slow.")
+                if len(body) > SIZE_LIMIT:
+                    raise errors.UpstreamUnavailable("The certificate is too large.")
             right = response.status_code == 200
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise errors.UpstreamUnavailable("The certificate cannot be fetched.") from error
     if not right:
         raise errors.UpstreamUnavailable("There is no certificate at this address.")

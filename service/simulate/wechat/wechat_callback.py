@@ -9,30 +9,23 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.families.wechat import codec as wechat_codec
 from channels.families.wechat.crypto import Cipher, sign
+from service.simulate.contract import Call
 
 Fields = Mapping[str, str]
+_HEADERS = {"content-type": "text/xml"}
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One POST of the platform."""
-
-    query: Mapping[str, str]
-    body: bytes
-
-    def forged(self) -> Call:
-        """The same call, signed by somebody who does not know the token."""
-        names = ("signature", "msg_signature")
-        return replace(
-            self, query={name: "0" * 40 if name in names else value for name, value in self.query.items()}
-        )
+def forged(call: Call) -> Call:
+    """The same call, signed by somebody who does not know the token."""
+    wrong = {name: "0" * 40 for name in ("signature", "msg_signature") if name in call.query}
+    return replace(call, query={**call.query, **wrong})
 
 
 def openid_of(user: str) -> str:
@@ -65,8 +58,8 @@ def render_call(
     timestamp, nonce = str(int(at.timestamp())), nonce or secrets.token_hex(8)
     query = {"timestamp": timestamp, "nonce": nonce, "signature": sign(token, timestamp, nonce)}
     if mode == "plain":
-        return Call(query, xml)
+        return Call(xml, query, _HEADERS)
     encrypted = Cipher(settings.encoding_aes_key.get_secret_value(), settings.app_id).encrypt(xml)
     query |= {"encrypt_type": "aes", "msg_signature": sign(token, timestamp, nonce, encrypted)}
     account = wechat_codec.parse_fields(xml).get("ToUserName", "")
-    return Call(query, wechat_codec.render_xml({"ToUserName": account, "Encrypt": encrypted}))
+    return Call(wechat_codec.render_xml({"ToUserName": account, "Encrypt": encrypted}), query, _HEADERS)

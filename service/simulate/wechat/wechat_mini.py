@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import httpx
@@ -19,7 +18,7 @@ from foundation.clock import Clock
 from service.simulate.contract import Call, Options, Shown
 from service.simulate.wechat import wechat_api
 from service.simulate.wechat.wechat_api import WechatApi
-from service.simulate.wechat.wechat_callback import new_message_id, openid_of
+from service.simulate.wechat.wechat_callback import forged, new_message_id, openid_of
 
 ENTER = "/enter"
 """Said instead of a text: the customer opens the conversation."""
@@ -91,8 +90,7 @@ class WechatMiniPlatform:
         return Call(self.render({"ToUserName": self._settings.original_id, "Encrypt": encrypted}), query)
 
     def forge(self, call: Call) -> Call:
-        wrong = {name: "0" * 40 for name in ("signature", "msg_signature") if name in call.query}
-        return replace(call, query={**call.query, **wrong})
+        return forged(call)
 
     def hear(self, answer: httpx.Response, *, user: str) -> Sequence[Shown]:
         return ()

@@ -30,7 +30,7 @@ class AlexaSpecimen(SpeakerSpecimen):
             self.settings, surroundings, [self.platform.signer.root], self.fetch
         )
 
-    def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str) -> bytes:
         if url == self.platform.chain_url:
             return self.platform.signer.pem
         raise errors.UpstreamUnavailable("There is nothing.")

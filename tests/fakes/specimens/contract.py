@@ -8,12 +8,12 @@ One module a channel in this folder and one line in `__init__`. A channel whose 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from channels.contract import Channel, Webhook
+from channels.contract import Channel, Preparing, Webhook
 from foundation.messages import InboundMessage
 
 ADAPTERS = Path(__file__).parents[3] / "channels" / "adapters"
@@ -75,6 +75,22 @@ class CallSpecimen(InboundSpecimen, Protocol):
     def heard(self, body: bytes) -> str:
         """What the customer hears of this answer, with nothing around it."""
         ...
+
+
+def admit(channel: Channel, call: Webhook) -> None:
+    """As the door does it: what the check needs is fetched, then it is made."""
+    if isinstance(channel, Preparing):
+        at_once(channel.prepare(call))
+    channel.verify(call)
+
+
+def at_once(work: Coroutine[Any, Any, None]) -> None:
+    """Runs what has nothing to wait for, because the specimen hands it over, without a loop."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("the specimen waits for something")
 
 
 def recordings_of(folder: Path) -> Sequence[Path]:

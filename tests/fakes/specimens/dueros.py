@@ -31,7 +31,7 @@ class DuerosSpecimen(SpeakerSpecimen):
     def opened(self, settings: DuerosSettings) -> DuerosChannel:
         return DuerosChannel(settings, self.surroundings, self.platform.signer.root, self.fetch)
 
-    def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str) -> bytes:
         if url == self.platform.certificate_url:
             return self.platform.signer.pem
         raise errors.UpstreamUnavailable("There is nothing.")

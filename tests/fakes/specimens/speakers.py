@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 
 from channels.contract import Channel, Surroundings, Webhook
+from channels.families.speakers.certificates import Fetch
 from foundation.messages import InboundMessage
 from service.simulate.contract import Call, Shown
-from tests.fakes.specimens.contract import ADAPTERS, NOW, recorded_call, recordings_of
+from tests.fakes.specimens.contract import ADAPTERS, NOW, admit, recorded_call, recordings_of
 
 USER = "guest"
 
@@ -47,7 +48,7 @@ class SpeakerSpecimen:
     def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
         call, expected = recorded_call(path)
         call = self.resigned(call)
-        self.channel.verify(call)
+        admit(self.channel, call)
         return self.channel.read(call), expected
 
     def resigned(self, call: Webhook) -> Webhook:
@@ -70,6 +71,15 @@ def webhook(call: Call, *, path: str = "", headers: dict[str, str] | None = None
         call.path.removeprefix("/"),
         path or "/v1/hooks/demo/x",
     )
+
+
+def handing(pem: bytes) -> Fetch:
+    """For every address the same."""
+
+    async def fetch(_url: str) -> bytes:
+        return pem
+
+    return fetch
 
 
 def tampered(call: Webhook, names: Iterable[str]) -> list[Webhook]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from channels.adapters.email.codec import Mailbox, parse
 from channels.adapters.email.threads import Threads
-from channels.contract import Accepted, Receipt
+from channels.contract import Accepted, Receipt, Watermark
 from foundation.messages import ConversationId, InboundMessage, Observation, TenantId
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -42,7 +42,7 @@ class KeepingDoor:
     """Knows a message by its id, as the real one does; `refusals` are raised first."""
 
     taken: list[InboundMessage] = field(default_factory=list)
-    reports: list[Receipt] = field(default_factory=list)
+    reports: list[Receipt | Watermark] = field(default_factory=list)
     offered: int = 0
     refusals: list[Exception] = field(default_factory=list)
 
@@ -67,5 +67,5 @@ class KeepingDoor:
     ) -> None:
         raise NotImplementedError
 
-    async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
+    async def report(self, tenant: TenantId, channel: str, receipt: Receipt | Watermark) -> None:
         self.reports.append(receipt)

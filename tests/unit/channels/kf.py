@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from channels.adapters.wecom_kf.channel import WecomKfChannel
 from channels.adapters.wecom_kf.connection import Connection
 from channels.adapters.wecom_kf.settings import NAME, WecomKfSettings
-from channels.contract import Accepted, Receipt, Surroundings, Webhook
+from channels.contract import Accepted, Receipt, Surroundings, Watermark, Webhook
 from channels.platforms.shelf import Shelf
 from foundation.messages import (
     Choice,
@@ -49,7 +49,7 @@ class Door:
     repeats: int = 0
     fail_at: int = 0
     failure: BaseException = field(default_factory=ConnectionError)
-    reports: list[Receipt] = field(default_factory=list)
+    reports: list[Receipt | Watermark] = field(default_factory=list)
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def accept(self, message: InboundMessage, raw: bytes) -> Accepted:
@@ -75,7 +75,7 @@ class Door:
     ) -> None:
         raise NotImplementedError
 
-    async def report(self, tenant: TenantId, channel: str, receipt: Receipt) -> None:
+    async def report(self, tenant: TenantId, channel: str, receipt: Receipt | Watermark) -> None:
         self.reports.append(receipt)
 
     @property

@@ -32,8 +32,8 @@ from foundation.storage.database import Database
 from service.simulate.speakers.authority import Signer
 from tests.conftest import StandingClock
 from tests.fakes.specimens.alexa import AlexaSpecimen
-from tests.fakes.specimens.contract import NOW
-from tests.fakes.specimens.speakers import USER, webhook
+from tests.fakes.specimens.contract import NOW, admit
+from tests.fakes.specimens.speakers import USER, handing, webhook
 
 SETTINGS = AlexaSettings(skill_id="amzn1.ask.skill.k-1")
 VECTOR_MODULUS = (
@@ -101,7 +101,7 @@ def test_published_vector_passes_and_one_more_space_does_not() -> None:
 
 def test_refusal_has_the_status_that_certification_asks_for(alexa: AlexaSpecimen) -> None:
     with pytest.raises(errors.NotAuthentic) as refused:
-        alexa.channel.verify(replace(alexa.text_call("x", 1), headers={}))
+        admit(alexa.channel, replace(alexa.text_call("x", 1), headers={}))
     assert refused.value.status == 400
 
 
@@ -109,18 +109,18 @@ def test_refusal_has_the_status_that_certification_asks_for(alexa: AlexaSpecimen
 def test_time_counts_both_ways(alexa: AlexaSpecimen, seconds: int, passes: bool) -> None:
     call = replace(alexa.text_call("x", 1), received_at=NOW + timedelta(seconds=seconds))
     if passes:
-        alexa.channel.verify(call)
+        admit(alexa.channel, call)
         return
     with pytest.raises(errors.NotAuthentic) as refused:
-        alexa.channel.verify(call)
+        admit(alexa.channel, call)
     assert refused.value.code == "stale_timestamp"
 
 
 def test_skill_event_may_come_an_hour_late(alexa: AlexaSpecimen) -> None:
     call = webhook(alexa.platform.request(USER, {"type": "AlexaSkillEvent.SkillDisabled"}))
-    alexa.channel.verify(replace(call, received_at=NOW + timedelta(minutes=59)))
+    admit(alexa.channel, replace(call, received_at=NOW + timedelta(minutes=59)))
     with pytest.raises(errors.NotAuthentic):
-        alexa.channel.verify(replace(call, received_at=NOW + timedelta(minutes=61)))
+        admit(alexa.channel, replace(call, received_at=NOW + timedelta(minutes=61)))
 
 
 def test_call_for_another_skill_is_refused(alexa: AlexaSpecimen) -> None:
@@ -130,7 +130,7 @@ def test_call_for_another_skill_is_refused(alexa: AlexaSpecimen) -> None:
         target = changed["session"] if place is content["session"] else changed["context"]["System"]
         target["application"]["applicationId"] = "amzn1.ask.skill.other"
         with pytest.raises(errors.NotAuthentic) as refused:
-            alexa.channel.verify(webhook(alexa.platform.signed(json.dumps(changed).encode())))
+            admit(alexa.channel, webhook(alexa.platform.signed(json.dumps(changed).encode())))
         assert refused.value.code == "other_skill"
 
 
@@ -138,16 +138,14 @@ def test_chain_of_a_stranger_is_refused_wherever_it_lies(
     alexa: AlexaSpecimen, surroundings: Surroundings
 ) -> None:
     stranger = Signer("d4" * 32, "echo-api.amazon.com", NOW)
-    forged = AlexaChannel(
-        alexa.settings, surroundings, [alexa.platform.signer.root], lambda _url: stranger.pem
-    )
+    forged = AlexaChannel(alexa.settings, surroundings, [alexa.platform.signer.root], handing(stranger.pem))
     body = alexa.text_call("x", 1).body
     headers = {
         "signature-256": stranger.sign(body, hashes.SHA256()),
         "signaturecertchainurl": alexa.platform.chain_url,
     }
     with pytest.raises(errors.NotAuthentic) as refused:
-        forged.verify(Webhook("POST", {}, headers, body, NOW))
+        admit(forged, Webhook("POST", {}, headers, body, NOW))
     assert refused.value.code == "certificate_untrusted"
 
 
@@ -155,9 +153,8 @@ def test_leaf_without_its_chain_is_enough_when_the_root_signed_it(
     alexa: AlexaSpecimen, surroundings: Surroundings
 ) -> None:
     leaf = alexa.platform.signer.leaf.public_bytes(Encoding.PEM)
-    AlexaChannel(alexa.settings, surroundings, [alexa.platform.signer.root], lambda _: leaf).verify(
-        alexa.text_call("x", 1)
-    )
+    channel = AlexaChannel(alexa.settings, surroundings, [alexa.platform.signer.root], handing(leaf))
+    admit(channel, alexa.text_call("x", 1))
 
 
 def test_late_reply_comes_with_go_on(alexa: AlexaSpecimen) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from channels.families.speakers import certificates
-from channels.families.speakers.certificates import BUDGET, Certificates
+from channels.families.speakers.certificates import BUDGET, Certificates, Chain
 from foundation import errors
 from service.simulate.speakers.authority import Signer
-from tests.fakes.specimens.contract import NOW
+from tests.fakes.specimens.contract import NOW, at_once
 
 HOST = "echo-api.amazon.com"
 SECRET, OTHER = "a1" * 32, "b2" * 32
@@ -32,7 +33,7 @@ class Shop:
     asked: list[str] = field(default_factory=list)
     open: bool = True
 
-    def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str) -> bytes:
         self.asked.append(url)
         if not self.open:
             raise errors.UpstreamUnavailable("closed")
@@ -47,6 +48,11 @@ def shop(signer: Signer) -> Shop:
 @pytest.fixture
 def known(shop: Shop) -> Certificates:
     return Certificates("https://s3.amazonaws.com", "/echo.api/", fetch=shop.fetch)
+
+
+def find(known: Certificates, address: str, now: datetime) -> Chain:
+    at_once(known.prepare(address, now))
+    return known.find(address, now)
 
 
 @pytest.mark.parametrize(
@@ -85,24 +91,24 @@ def test_address_in_the_place_is_taken_as_one(known: Certificates, address: str)
 )
 def test_address_elsewhere_is_refused_and_not_asked(known: Certificates, shop: Shop, address: str) -> None:
     with pytest.raises(errors.NotAuthentic) as refused:
-        known.find(address, NOW)
+        find(known, address, NOW)
     assert refused.value.code == "certificate_url"
     assert shop.asked == []
 
 
 def test_certificate_is_fetched_once_a_day(known: Certificates, shop: Shop) -> None:
     for hours in (0, 1, 23):
-        known.find(URL, NOW + timedelta(hours=hours))
+        find(known, URL, NOW + timedelta(hours=hours))
     assert len(shop.asked) == 1
-    known.find(URL, NOW + timedelta(hours=25))
+    find(known, URL, NOW + timedelta(hours=25))
     assert len(shop.asked) == 2
 
 
 def test_known_certificate_stays_in_use_when_its_place_is_away(known: Certificates, shop: Shop) -> None:
-    known.find(URL, NOW)
+    find(known, URL, NOW)
     shop.open = False
-    assert known.find(URL, NOW + timedelta(hours=25))
-    assert known.find(URL, NOW + timedelta(hours=25, seconds=5))
+    assert find(known, URL, NOW + timedelta(hours=25))
+    assert find(known, URL, NOW + timedelta(hours=25, seconds=5))
     assert len(shop.asked) == 2
 
 
@@ -110,32 +116,69 @@ def test_failure_is_remembered_for_a_minute(known: Certificates, shop: Shop) -> 
     shop.open = False
     for _ in range(3):
         with pytest.raises(errors.NotAuthentic) as refused:
-            known.find(URL, NOW)
+            find(known, URL, NOW)
         assert refused.value.code == "certificate_unknown"
     assert len(shop.asked) == 1
     shop.open = True
-    assert known.find(URL, NOW + timedelta(minutes=1))
+    assert find(known, URL, NOW + timedelta(minutes=1))
 
 
 def test_invented_addresses_are_asked_only_within_the_budget(known: Certificates, shop: Shop) -> None:
-    known.find(URL, NOW)
+    find(known, URL, NOW)
     shop.open = False
     for number in range(50):
         with pytest.raises(errors.NotAuthentic):
-            known.find(f"https://s3.amazonaws.com/echo.api/{number}.pem", NOW)
+            find(known, f"https://s3.amazonaws.com/echo.api/{number}.pem", NOW)
     assert len(shop.asked) == BUDGET
-    assert known.find(URL, NOW)
+    assert find(known, URL, NOW)
 
 
 def test_what_is_no_certificate_is_refused(known: Certificates, shop: Shop) -> None:
     shop.pem = b"<html>not here</html>"
     with pytest.raises(errors.NotAuthentic):
+        find(known, URL, NOW)
+
+
+async def test_calls_at_once_wait_for_one_fetch_and_hold_up_nobody_else(signer: Signer) -> None:
+    asked, opened = 0, asyncio.Event()
+
+    async def fetch(_url: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        await opened.wait()
+        return signer.pem
+
+    known = Certificates("https://s3.amazonaws.com", "/echo.api/", fetch=fetch)
+    calls = [asyncio.create_task(known.prepare(URL, NOW)) for _ in range(5)]
+    while not asked:
+        await asyncio.sleep(0)
+    with pytest.raises(errors.NotAuthentic):
         known.find(URL, NOW)
+    opened.set()
+    await asyncio.gather(*calls)
+    assert (asked, bool(known.find(URL, NOW))) == (1, True)
 
 
-def test_download_has_an_answer_for_an_address_where_nobody_is() -> None:
+async def test_call_that_goes_away_leaves_the_fetch_to_the_next(signer: Signer) -> None:
+    begun, opened = asyncio.Event(), asyncio.Event()
+
+    async def fetch(_url: str) -> bytes:
+        begun.set()
+        await opened.wait()
+        return signer.pem
+
+    known = Certificates("https://s3.amazonaws.com", "/echo.api/", fetch=fetch)
+    first, second = (asyncio.create_task(known.prepare(URL, NOW)) for _ in range(2))
+    await begun.wait()
+    first.cancel()
+    opened.set()
+    await second
+    assert known.find(URL, NOW)
+
+
+async def test_download_has_an_answer_for_an_address_where_nobody_is() -> None:
     with pytest.raises(errors.UpstreamUnavailable):
-        certificates.download("http://127.0.0.1:9/echo.api/cert.pem")
+        await certificates.download("http://127.0.0.1:9/echo.api/cert.pem")
 
 
 def test_chain_passes_when_all_is_right(signer: Signer) -> None:
@@ -179,12 +222,12 @@ def test_authority_is_the_same_on_both_sides_and_nobody_elses() -> None:
 def test_known_certificate_is_renewed_though_strangers_used_up_the_budget(
     known: Certificates, shop: Shop
 ) -> None:
-    known.find(URL, NOW)
+    find(known, URL, NOW)
     later = NOW + timedelta(hours=25)
     for number in range(BUDGET + 1):
         shop.open = False
         with pytest.raises(errors.NotAuthentic):
-            known.find(f"https://s3.amazonaws.com/echo.api/{number}.pem", later)
+            find(known, f"https://s3.amazonaws.com/echo.api/{number}.pem", later)
     shop.open = True
-    assert known.find(URL, later)
+    assert find(known, URL, later)
     assert shop.asked[-1] == URL

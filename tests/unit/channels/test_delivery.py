@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal
 
@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from starlette.routing import BaseRoute
 
 from channels import records
-from channels.contract import Acknowledgement, Capabilities, Door, Part, Receipt, Webhook
+from channels.contract import Acknowledgement, Capabilities, Door, Part, Receipt, Watermark, Webhook
 from channels.delivery import Delivery
+from channels.places import Channels, find_channel, find_listener, place
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing
 from foundation.conversations import Conversation, Draft
@@ -94,7 +95,7 @@ async def opened(either_database: Database, clock: StandingClock) -> Database:
 
 
 def make(pigeons: Pigeons, database: Database, clock: StandingClock, hub: Hub | None = None) -> Delivery:
-    channels = {(TENANT, "pigeons"): pigeons}
+    channels = {(TENANT, place("pigeons", "loft")): pigeons}
     return Delivery(channels, database, hub=hub or Hub(), clock=clock, metrics=Metrics())
 
 
@@ -259,3 +260,92 @@ async def test_receipt_of_a_failure_is_shown_with_its_code(database: Database, c
     )
     assert found is not None
     assert found.error == "pigeons_131026"
+
+
+async def test_watermark_moves_all_that_was_sent_before_it_and_nothing_back(
+    opened: Database, clock: StandingClock
+) -> None:
+    """`m-1` went out in two parts, `m-2` failed, `m-3` comes after the customer looked."""
+    start = clock()
+
+    def prepare(connection: sa.Connection) -> None:
+        for part in range(2):
+            at = start + timedelta(seconds=part)
+            records.remember_sent(connection, TENANT, CONVERSATION, "m-1", part=part, provider_id="", now=at)
+        conversations.mark_state(connection, TENANT, CONVERSATION, "m-1", state="sent")
+        conversations.mark_state(connection, TENANT, CONVERSATION, "m-2", state="failed")
+        late = start + timedelta(minutes=5)
+        draft = Draft(id="m-3", role="bot", text="!", sent_at=late, state="sent")
+        conversations.append(connection, TENANT, CONVERSATION, draft)
+        records.remember_sent(connection, TENANT, CONVERSATION, "m-3", part=0, provider_id="", now=late)
+
+    await opened.write(prepare)
+
+    async def move(seconds: float, to: Literal["delivered", "read"], tenant: TenantId = TENANT) -> list[str]:
+        mark = Watermark("loft", "t", start + timedelta(seconds=seconds), to)
+        await opened.write(lambda c: records.note_watermark(c, tenant, CONVERSATION, mark))
+        return [(await state(opened, name))[0] for name in ("m-1", "m-2", "m-3")]
+
+    assert await move(-1, "read") == ["sent", "failed", "sent"]
+    assert await move(30, "read", TenantId("other")) == ["sent", "failed", "sent"]
+    assert await move(30, "delivered") == ["delivered", "failed", "sent"]
+    assert await move(30, "read") == ["read", "failed", "sent"]
+    assert await move(400, "delivered") == ["read", "failed", "delivered"]
+    assert await move(400, "read") == ["read", "failed", "read"]
+
+
+async def test_watermark_waits_for_a_message_that_has_not_gone_out_whole(
+    opened: Database, clock: StandingClock
+) -> None:
+    """The second part went out long after the customer looked."""
+    start = clock()
+
+    def prepare(connection: sa.Connection) -> None:
+        for part, minutes in ((0, 0), (1, 10)):
+            at = start + timedelta(minutes=minutes)
+            records.remember_sent(connection, TENANT, CONVERSATION, "m-1", part=part, provider_id="", now=at)
+        conversations.mark_state(connection, TENANT, CONVERSATION, "m-1", state="sent")
+
+    await opened.write(prepare)
+    mark = Watermark("loft", "t", start + timedelta(minutes=1), "read")
+    moved = await opened.write(lambda c: records.note_watermark(c, TENANT, CONVERSATION, mark))
+    assert (moved, await state(opened)) == (None, ("sent", None))
+
+
+class Sites(Pigeons):
+    hosts = "site"
+
+
+@pytest.mark.parametrize(
+    ("account", "replies_by", "listens"),
+    [
+        ("main", "main", "main"),
+        ("", "main", "main"),
+        ("loft", "loft", "loft"),
+        ("removed", "", "main"),
+        ("a-secret-path", "", "main"),
+    ],
+)
+def test_removed_account_is_not_answered_by_the_main_one_whose_address_may_go_on_with_a_secret(
+    account: str, replies_by: str, listens: str
+) -> None:
+    main, loft = Pigeons(Capabilities(text_limit=9)), Pigeons(Capabilities(text_limit=9))
+    channels: Channels = {(TENANT, "pigeons"): main, (TENANT, place("pigeons", "loft")): loft}
+    by_name = {"main": main, "loft": loft, "": None}
+    assert find_channel(channels, TENANT, "pigeons", account) is by_name[replies_by]
+    assert find_listener(channels, TENANT, "pigeons", account) is by_name[listens]
+    assert find_channel(channels, TenantId("other"), "pigeons", account) is None
+
+
+def test_main_account_answers_for_the_places_that_it_hosts() -> None:
+    sites = Sites(Capabilities(text_limit=9))
+    assert find_channel({(TENANT, "sites"): sites}, TENANT, "sites", "https://shop.example.com") is sites
+
+
+async def test_reply_of_a_removed_account_fails_aloud(opened: Database, clock: StandingClock) -> None:
+    main = Pigeons(Capabilities(text_limit=100))
+    delivery = Delivery({(TENANT, "pigeons"): main}, opened, hub=Hub(), clock=clock, metrics=Metrics())
+    with pytest.raises(errors.UpstreamRefused) as refused:
+        await delivery.deliver(outgoing())
+    assert (refused.value.code, main.carried) == ("channel_closed", [])
+    assert await state(opened) == ("failed", "channel_closed")

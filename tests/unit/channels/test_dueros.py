@@ -28,9 +28,9 @@ from foundation.security import Vault
 from foundation.storage.database import Database
 from service.simulate.speakers.authority import Signer
 from tests.conftest import StandingClock
-from tests.fakes.specimens.contract import NOW
+from tests.fakes.specimens.contract import NOW, admit
 from tests.fakes.specimens.dueros import DuerosSpecimen
-from tests.fakes.specimens.speakers import USER, webhook
+from tests.fakes.specimens.speakers import USER, handing, webhook
 
 VECTOR_BODY = (
     b'{"version":"v2.0","request":{"type":"LaunchRequest","requestId":"r-1","timestamp":"1767225600"}}'
@@ -81,24 +81,24 @@ def test_probe_of_the_platform_is_answered_without_a_signature(dueros: DuerosSpe
     assert (answer.status, answer.body) == (204, b"")
     assert dueros.channel.handshake(dueros.text_call("x", 1)) is None
     with pytest.raises(errors.NotAuthentic):
-        dueros.channel.verify(Webhook("GET", {}, dueros.text_call("x", 1).headers, b"", NOW))
+        admit(dueros.channel, Webhook("GET", {}, dueros.text_call("x", 1).headers, b"", NOW))
 
 
 @pytest.mark.parametrize(("seconds", "passes"), [(180, True), (-180, True), (181, False), (-181, False)])
 def test_time_counts_both_ways(dueros: DuerosSpecimen, seconds: int, passes: bool) -> None:
     call = replace(dueros.text_call("x", 1), received_at=NOW + timedelta(seconds=seconds))
     if passes:
-        dueros.channel.verify(call)
+        admit(dueros.channel, call)
         return
     with pytest.raises(errors.NotAuthentic) as refused:
-        dueros.channel.verify(call)
+        admit(dueros.channel, call)
     assert refused.value.code == "stale_timestamp"
 
 
 def test_certificate_must_be_valid_now(dueros: DuerosSpecimen) -> None:
     call = replace(dueros.text_call("x", 1), received_at=NOW + timedelta(days=2))
     with pytest.raises(errors.NotAuthentic) as refused:
-        dueros.channel.verify(call)
+        admit(dueros.channel, call)
     assert refused.value.code == "certificate_untrusted"
 
 
@@ -111,10 +111,10 @@ def test_certificate_must_name_the_host_of_the_settings(
 ) -> None:
     channel = dueros.opened(dueros.settings.model_copy(update={"certificate_name": name}))
     if passes:
-        channel.verify(dueros.text_call("x", 1))
+        admit(channel, dueros.text_call("x", 1))
         return
     with pytest.raises(errors.NotAuthentic):
-        channel.verify(dueros.text_call("x", 1))
+        admit(channel, dueros.text_call("x", 1))
 
 
 def test_wildcard_of_the_domain_names_the_host() -> None:
@@ -127,23 +127,21 @@ def test_certificate_of_a_stranger_is_refused_in_the_demo(
     dueros: DuerosSpecimen, surroundings: Surroundings
 ) -> None:
     stranger = Signer("d4" * 32, "dueros-api.baidu.com", NOW)
-    channel = DuerosChannel(
-        dueros.settings, surroundings, dueros.platform.signer.root, lambda _: stranger.pem
-    )
+    channel = DuerosChannel(dueros.settings, surroundings, dueros.platform.signer.root, handing(stranger.pem))
     body = dueros.text_call("x", 1).body
     headers = {
         "signature": stranger.sign(body, hashes.SHA1()),
         "signaturecerturl": dueros.platform.certificate_url,
     }
     with pytest.raises(errors.NotAuthentic) as refused:
-        channel.verify(Webhook("POST", {}, headers, body, NOW))
+        admit(channel, Webhook("POST", {}, headers, body, NOW))
     assert refused.value.code == "certificate_untrusted"
 
 
 def test_call_for_another_skill_is_refused(dueros: DuerosSpecimen) -> None:
     channel = dueros.opened(dueros.settings.model_copy(update={"bot_id": "other"}))
     with pytest.raises(errors.NotAuthentic) as refused:
-        channel.verify(dueros.text_call("x", 1))
+        admit(channel, dueros.text_call("x", 1))
     assert refused.value.code == "other_skill"
 
 

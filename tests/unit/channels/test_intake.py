@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from channels import endpoints
-from channels.contract import Acknowledgement, Capabilities, Channel, Door, Part, Webhook
+from channels import endpoints, records, refusals
+from channels.contract import Acknowledgement, Capabilities, Channel, Door, Part, Watermark, Webhook
 from channels.intake import Intake
 from foundation import conversations, errors
 from foundation.bus.contract import Bus, Outcome
@@ -296,3 +296,52 @@ async def test_unreadable_payload_is_kept(
     assert [(source, body) for source, _, body in await raw_payloads(database)] == [
         ("postcards:unreadable", "torn")
     ]
+
+
+async def test_watermark_finds_its_conversation_by_account_and_thread(
+    intake: Intake, database: Database, hub: Hub
+) -> None:
+    talk = (await intake.accept(message(), b"")).conversation_id
+
+    def reply(connection: sa.Connection) -> None:
+        draft = Draft(id="m-1", role="bot", text="!", sent_at=SENT, state="sent")
+        conversations.append(connection, TENANT, talk, draft)
+        records.remember_sent(connection, TENANT, talk, "m-1", part=0, provider_id="p", now=SENT)
+
+    await database.write(reply)
+    with hub.listen(talk) as signals:
+        for account, thread in (("other", "anna"), ("box", "berta"), ("box", "anna"), ("box", "anna")):
+            await intake.report(TENANT, "postcards", Watermark(account, thread, SENT, "read"))
+        assert (await transcript(database, talk))[-1].state == "read"
+        assert signals.qsize() == 1
+
+
+async def test_what_the_check_needs_is_awaited_before_it_and_refused_calls_are_counted(
+    intake: Intake, database: Database, clock: StandingClock, metrics: Metrics
+) -> None:
+    class Sealed(Postcards):
+        """Knows a stamp only after it has been fetched."""
+
+        known = False
+
+        async def prepare(self, webhook: Webhook) -> None:
+            if webhook.body == b"no such stamp":
+                raise errors.NotAuthentic("no such stamp", code="unknown_stamp")
+            self.known = True
+
+        def verify(self, webhook: Webhook) -> None:
+            if not self.known:
+                raise errors.NotAuthentic("no stamp", code="bad_stamp")
+
+    channel: Channel = Sealed()
+    app = Starlette(
+        routes=list(endpoints.routes(intake, {(TENANT, "postcards"): channel}, clock=clock, metrics=metrics))
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
+        hook = f"/v1/hooks/{TENANT}/postcards"
+        assert (await client.post(hook, content=b"no such stamp")).status_code == 401
+        assert (await client.post(f"{hook}/word", content=b"no such stamp")).status_code == 401
+        assert (await client.post(hook, content=b"hello")).status_code == 200
+    await intake.refusals.close()
+    counted = await database.read(lambda c: refusals.count(c, TENANT, clock()))
+    assert counted == {("postcards", "main"): {"unknown_stamp": 2}}

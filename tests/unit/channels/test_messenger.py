@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
@@ -15,7 +16,7 @@ from channels import contract, degrade
 from channels.adapters.messenger import codec, render
 from channels.adapters.messenger.channel import SPEC
 from channels.adapters.messenger.settings import MessengerSettings, demo_settings
-from channels.contract import Fetching, Receipt, Reporting, Surroundings
+from channels.contract import Fetching, Receipt, Reporting, Surroundings, Watermark
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Hub
@@ -139,24 +140,33 @@ def test_items_without_an_id_are_told_apart_by_what_they_say() -> None:
     assert first == again != other
 
 
-def test_deliveries_are_receipts_and_a_watermark_alone_names_none(messenger: MessengerSpecimen) -> None:
+def test_receipts_name_messages_or_all_up_to_a_moment(messenger: MessengerSpecimen) -> None:
+    mark = int(NOW.timestamp() * 1000) - 5000
     call = webhook_of(
         messenger.platform.call(
             item(delivery={"mids": ["m_1", "", 7, "m_2"], "watermark": 1}),
-            item(read={"watermark": 1}),
+            item(read={"watermark": mark}),
             item(read={"mid": "m_3"}),
-            item(delivery={"mids": "m_4"}),
+            item(delivery={"mids": "m_4", "watermark": mark + 60_000}),
+            *(item(read={"watermark": odd}) for odd in (0, -1, "soon", 10**30, True, None)),
         )
     )
     assert isinstance(messenger.channel, Reporting)
+    seen_at = NOW - timedelta(seconds=5)
     assert messenger.channel.receipts(call) == [
         Receipt("m_1", "delivered"),
         Receipt("7", "delivered"),
         Receipt("m_2", "delivered"),
+        Watermark("main", "1", seen_at, "read"),
         Receipt("m_3", "read"),
+        Watermark("main", "1", NOW, "delivered"),
     ]
     assert messenger.channel.read(call) == []
-    assert codec.read_receipts(whole(item(delivery={"mids": ["m"]}), page="999"), page_id=PAGE) == []
+    assert receipts(whole(item(delivery={"mids": ["m"]}), page="999")) == []
+
+
+def receipts(body: bytes) -> list[Receipt | Watermark]:
+    return codec.read_receipts(body, account="main", page_id=PAGE, received_at=NOW)
 
 
 JSON = st.recursive(
@@ -164,7 +174,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4)
     | st.dictionaries(
         st.text() | st.sampled_from(["sender", "id", "message", "text", "mid", "attachments", "type", "payload", "url",
-                                     "coordinates", "postback", "delivery", "mids", "read", "timestamp", "quick_reply"]),
+                                     "coordinates", "postback", "delivery", "mids", "watermark", "read", "timestamp", "quick_reply"]),
         inner, max_size=5,
     ),
     max_leaves=20,
@@ -175,7 +185,7 @@ JSON = st.recursive(
 def test_reading_raises_nothing_else_whatever_messenger_sends(content: object) -> None:
     more = content if isinstance(content, dict) else {"message": content, "postback": content}
     for one in (content, {**item(), **more}, item(message=content), item(message={"attachments": [content]})):
-        codec.read_receipts(whole(one), page_id=PAGE)
+        receipts(whole(one))
         with contextlib.suppress(errors.UnreadablePayload):
             read(one)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 
 from channels.contract import Surroundings
 from channels.platforms.shelf import Shelf
@@ -48,6 +50,26 @@ async def test_token_is_shared_among_processes(surroundings: Surroundings) -> No
     shelves = [Shelf("pigeons", surroundings) for _ in range(6)]
     tokens = await asyncio.gather(*(shelf.token(issuer) for shelf in shelves))
     assert set(tokens) == {"token-1"}
+    assert issuer.asked == 1
+
+
+async def test_token_that_another_process_has_just_fetched_is_not_fetched_again(
+    surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one finishes between our look and our claim."""
+    issuer, mine, other = Issuer(), Shelf("pigeons", surroundings), Shelf("pigeons", surroundings)
+    write = surroundings.database.write
+    first = True
+
+    async def late(work: Callable[[sa.Connection], object]) -> object:
+        nonlocal first
+        if first:
+            first = False
+            await other.token(issuer)
+        return await write(work)
+
+    monkeypatch.setattr(surroundings.database, "write", late)
+    assert await mine.token(issuer) == "token-1"
     assert issuer.asked == 1
 
 

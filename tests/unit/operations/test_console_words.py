@@ -18,11 +18,11 @@ FOLDER = Path(words.__file__).parent
 TEXTS: dict[str, dict[str, str]] = yaml.safe_load((FOLDER / "texts.yaml").read_text(encoding="utf-8"))
 FAMILIES_BY_CODE = {
     "reason", "emotion", "intent", "rung", "tool", "staff", "spoken", "level", "order", "error", "state", "role",
-    "keys", "nav", "version", "verdict", "audience", "language", "failure", "behaviour", "kind",
+    "keys", "nav", "version", "verdict", "audience", "language", "failure", "behaviour", "kind", "refusal", "shut",
 }  # fmt: skip
 """Families whose keys are made from a code, such as `order.shipped`."""
 MADE = re.compile(
-    r"^(knowledge|prompts)\.(tab_\w+|withdraw|save|publish|discard|keep_mine|take_theirs|title|id|language|audience|replies|agent|snippets)$"
+    r"^(knowledge|prompts)\.(tab_\w+|withdraw|save|publish|discard|keep_mine|take_theirs|title|id|language|audience|replies|agent|snippets)$|^fact\.(last_in|last_out|errors|token|window|refused|dead)(_help)?$"
 )
 
 

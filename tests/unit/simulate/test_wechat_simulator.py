@@ -36,7 +36,7 @@ from foundation.telemetry import Metrics
 from service.simulate import registry
 from service.simulate import stage as theatre
 from service.simulate.contract import DONE, NOT_ANSWERED, NOT_POSSIBLE, Options
-from service.simulate.wechat import wechat_oa as simulator
+from service.simulate.wechat.wechat_oa import WechatOaPlatform
 
 DEMO = TenantId("demo")
 MENU = (Choice(label="查物流", value="track"), Choice(label="退货", value="return"))
@@ -133,7 +133,9 @@ class Stage:
 
     async def play(self, texts: Sequence[str], **options: object) -> int:
         chosen = Options(self.vault, **{"quiet_seconds": 0.3, "wait_seconds": 10.0, **options})  # type: ignore[arg-type]  # by name
-        return await simulator.play(texts, chosen, settings=self.settings, say=self.lines.append)
+        return await theatre.play(
+            "wechat_oa", WechatOaPlatform, texts, chosen, settings=self.settings, say=self.lines.append
+        )
 
     @property
     def replies(self) -> list[str]:

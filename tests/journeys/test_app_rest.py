@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import structlog
 
 from channels.adapters.app.push import ATTEMPTS
 from customers import behaviour
@@ -17,7 +18,7 @@ from foundation.storage.database import Database
 from service.simulate.app.phone import Phone
 from service.simulate.app.shop import Signer
 from tests.conftest import StandingClock
-from tests.fakes.app_house import OLD_KEY, AppHouse, settings_of
+from tests.fakes.app_house import NEW_KEY, OLD_KEY, PUSH_SECRET, AppHouse, settings_of
 from tests.fakes.web_chat_house import TENANT, ToyAgent
 
 GRACE = 6
@@ -291,6 +292,28 @@ async def test_push_is_given_up_when_the_service_stays_away(
     for _ in range(ATTEMPTS + 5):
         await push(house, clock, seconds=400)
     assert len(house.push.calls) == ATTEMPTS
+
+
+async def test_nothing_personal_is_logged(
+    house: AppHouse, client: httpx.AsyncClient, clock: StandingClock
+) -> None:
+    user, handle, said = "lin.xiaoyu@example.com", "the-handle-of-a-phone", "我的手机号是 13800138000"
+    with structlog.testing.capture_logs() as lines:
+        phone = house.phone(client, user=user)
+        await phone.open()
+        token = phone.session["session_token"]
+        await phone.open(aud="another")
+        await phone.register(handle=handle)
+        house.push.failures.extend([500, 401, *[503] * 3 * ATTEMPTS])
+        await phone.look(said)
+        for _ in range(3):
+            await ask(house, phone, said)
+            await push(house, clock)
+        for _ in range(ATTEMPTS + 2):
+            await push(house, clock, seconds=400)
+    written = repr(lines)
+    assert "push given up" in written
+    assert [one for one in (user, handle, said, token, NEW_KEY, PUSH_SECRET) if one in written] == []
 
 
 async def test_device_that_is_gone_is_forgotten(house: AppHouse, phone: Phone, clock: StandingClock) -> None:

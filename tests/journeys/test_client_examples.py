@@ -18,6 +18,8 @@ from foundation.clock import utc_now
 from foundation.messages import ConversationId
 from foundation.security import Vault
 from foundation.storage.database import Database
+from service.simulate.app import phone as phone_app
+from service.simulate.contract import DONE, Options
 from tests.fakes.app_house import NEW_KEY, AppHouse, settings_of
 from tests.fakes.web_chat_house import TENANT, ToyAgent, free_port, serving
 
@@ -112,3 +114,21 @@ async def test_socket_of_the_app_shows_acknowledges_and_goes_on(house: AppHouse)
         assert [one["text"] for one in view] == texts
     assert await house.pusher.work() == 1
     assert house.push.calls == []
+
+
+async def test_simulated_phone_stays_open_when_there_is_no_push_service(
+    database: Database, vault: Vault, tmp_path: Path
+) -> None:
+    listener, port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    settings = settings_of(push_url="", push_secret="")
+    built = AppHouse(
+        database, vault, utc_now, tmp_path, public_url=address, answerer=ToyAgent(), settings=settings
+    )
+    lines: list[str] = []
+    async with built.open(), serving(built.app, listener):
+        options = Options(vault, url=address)
+        code = await phone_app.play(["一", "二"], options, settings=settings, say=lines.append)
+    assert code == DONE, lines
+    assert [line for line in lines if "←" in line] == ["  ← 您说的是：一", "  ← 您说的是：二"]
+    assert "no push service" in lines[-1]

@@ -1,6 +1,6 @@
 """A phone with the shop's app: signs in, writes, reads, tells what its owner looks at, and is pushed to when it is away.
 
-Behind `huiliu simulate app`. The last text is sent with the app in the background: the reply must come as a push with a
+Behind `huiliu simulate app`. Where there is a push service the last text is sent with the app in the background: the reply must come as a push with a
 right signature, and stand in the conversation when the app is opened again, once.
 """
 
@@ -102,12 +102,12 @@ async def play(texts: Sequence[str], options: Options, *, settings: BaseModel, s
     if not known:
         say("The app's settings name public keys only; the shop's server keeps what signs, so this cannot.")
         return NOT_POSSIBLE
-    if address.hostname not in _LOCAL or address.port is None:
-        say(f"Pushes go to {complete.push_url or 'nobody'}, where nobody can look on.")
+    if complete.push_url and (address.hostname not in _LOCAL or address.port is None):
+        say(f"Pushes go to {complete.push_url}, where nobody can look on.")
         say("Set HUILIU_APP_PUSH_URL=http://127.0.0.1:8765/push for both, and start the server again.")
         return NOT_POSSIBLE
     try:
-        listener = stage.bind(address.port)
+        listener = stage.bind(address.port or 0)
     except OSError:
         say(f"Port {address.port} is taken: another simulation is running. Wait for it, or stop it.")
         return NOT_POSSIBLE
@@ -121,7 +121,8 @@ async def play(texts: Sequence[str], options: Options, *, settings: BaseModel, s
             client, known[0], options.user, device=f"phone-of-{options.user}", root=f"/t/{options.tenant}"
         )
         try:
-            return await _Owner(phone, known, options, pushed=pushed, say=say).use(texts)
+            owner = _Owner(phone, known, options, pushed=pushed, say=say)
+            return await owner.use(texts, leaves=bool(complete.push_url))
         except httpx.ConnectError:
             say(f"Nobody answers at {options.url}. Start the server with: huiliu serve")
             return NOT_POSSIBLE
@@ -141,7 +142,8 @@ class _Owner:
         self._pushed = pushed
         self._say = say
 
-    async def use(self, texts: Sequence[str]) -> int:
+    async def use(self, texts: Sequence[str], *, leaves: bool) -> int:
+        """`leaves`: there is a push service, so the app goes to the background after the last text."""
         if self._options.forge:
             return await self._forge()
         (await self._phone.open()).raise_for_status()
@@ -150,10 +152,12 @@ class _Owner:
         (await self._phone.look("蓝色跑鞋 / blue running shoes")).raise_for_status()
         await self._phone.read()
         for number, text in enumerate(texts):
-            is_last = number == len(texts) - 1
-            result = await (self._write_and_leave(text) if is_last else self._write(text))
+            last = leaves and number == len(texts) - 1
+            result = await (self._write_and_leave(text) if last else self._write(text))
             if result != DONE:
                 return result
+        if not leaves:
+            self._say("There is no push service (HUILIU_APP_PUSH_URL), so the app stays open.")
         return DONE
 
     async def _forge(self) -> int:

@@ -364,17 +364,13 @@ def _models(
 ) -> tuple[LanguageModel | None, SpeechModel | None, LanguageModel | None]:
     """The ones that write, hear and see, as far as they are configured; they spend from one budget."""
     budget = Budget(settings.model_budget_per_day, clock)
-    sight = [settings.vision_model] if settings.vision_model else []
-    writes, sees = (
-        LitellmRouter(choices, budget=budget, clock=clock, metrics=metrics) if choices else None
-        for choices in (settings.models, sight)
+    router = partial(LitellmRouter, budget=budget, clock=clock, metrics=metrics)
+    hears, sees = settings.speech_model, settings.vision_model
+    return (
+        router(settings.models) if settings.models else None,
+        LitellmSpeech(hears, budget=budget, clock=clock, metrics=metrics) if hears else None,
+        router([sees]) if sees else None,
     )
-    hears = (
-        LitellmSpeech(settings.speech_model, budget=budget, clock=clock, metrics=metrics)
-        if settings.speech_model
-        else None
-    )
-    return writes, hears, sees
 
 
 def _orders(settings: Settings) -> McpOrders:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.sms_generic import codec, signing
 from channels.adapters.sms_generic.connection import Connection, is_opt_out
@@ -19,23 +18,22 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Part,
     Receipt,
     Surroundings,
     Webhook,
 )
 from channels.families.sms import OptOuts, keywords, numbered
+from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import InboundMessage
 
 NUMBER_ROOM = 10
 """For "(12/34) " before a part."""
 
 
-class SmsGenericChannel:
+class SmsGenericChannel(Posting[Connection]):
     """`settings` are complete: see `SmsGenericSettings.or_demo`."""
 
     name = NAME
@@ -53,15 +51,6 @@ class SmsGenericChannel:
         self.capabilities = Capabilities(
             text_limit=settings.text_limit - NUMBER_ROOM, text_unit="utf16", acknowledge_unreadable=True
         )
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        return None
 
     def verify(self, webhook: Webhook) -> None:
         signing.admit(webhook, self._accepted, tolerance_seconds=self._settings.timestamp_tolerance_seconds)
@@ -100,12 +89,6 @@ class SmsGenericChannel:
             if is_opt_out(error):
                 await self._opt_outs.add(message.recipient)
             raise
-
-    async def show_typing(self, conversation: Conversation) -> None:
-        """SMS has none."""
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

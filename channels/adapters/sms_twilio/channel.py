@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.sms_twilio import codec
 from channels.adapters.sms_twilio.connection import Connection, is_opt_out
@@ -20,7 +19,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Receipt,
@@ -28,9 +26,9 @@ from channels.contract import (
     Webhook,
 )
 from channels.families.sms import OptOuts, keywords, numbered
+from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 TEXT_LIMIT = 1600
@@ -38,7 +36,7 @@ NUMBER_ROOM = 10
 """For "(12/34) " before a part."""
 
 
-class SmsTwilioChannel:
+class SmsTwilioChannel(Posting[Connection]):
     """`settings` are complete: see `SmsTwilioSettings.or_demo`."""
 
     name = NAME
@@ -60,15 +58,6 @@ class SmsTwilioChannel:
             media=frozenset({"image"}) if settings.mms else frozenset(),
             acknowledge_unreadable=True,
         )
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        return None
 
     def verify(self, webhook: Webhook) -> None:
         self._gate.admit(webhook)
@@ -118,12 +107,6 @@ class SmsTwilioChannel:
 
     async def test(self) -> str:
         return f"Twilio knows the account {await self._connection.account_name()}."
-
-    async def show_typing(self, conversation: Conversation) -> None:
-        """SMS has none."""
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     def _callback(self) -> str:
         """Twilio takes public addresses only."""

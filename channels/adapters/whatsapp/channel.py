@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.whatsapp import codec, render
 from channels.adapters.whatsapp.connection import Connection
@@ -21,7 +20,6 @@ from channels.contract import (
     Acknowledgement,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Receipt,
@@ -29,6 +27,7 @@ from channels.contract import (
     Webhook,
 )
 from channels.families.meta.signature import MetaGate
+from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
@@ -39,7 +38,7 @@ log = structlog.get_logger(__name__)
 WINDOW_CLOSED = "whatsapp_window_closed"
 
 
-class WhatsappChannel:
+class WhatsappChannel(Posting[Connection]):
     """`settings` are complete: see `WhatsappSettings.or_demo`. Keeps also `Reporting`, `Fetching` and `Testing`."""
 
     name = codec.NAME
@@ -60,12 +59,6 @@ class WhatsappChannel:
         )
         """A template opens the window, so delivery need not refuse."""
 
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         return self._gate.greet(webhook)
 
@@ -83,9 +76,6 @@ class WhatsappChannel:
 
     def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
         return codec.read_receipts(webhook.body, phone_number_id=self._settings.phone_number_id)
-
-    def acknowledge(self, webhook: Webhook) -> Acknowledgement:
-        return Acknowledgement()
 
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         """WhatsApp knows no idempotency key; ours comes back in its receipts, for whoever looks for a message. After the
@@ -128,9 +118,6 @@ class WhatsappChannel:
         number = await self._connection.describe()
         name = number.get("verified_name") or number.get("display_phone_number", "")
         return f"WhatsApp answers for {name} (quality {number.get('quality_rating', 'not yet rated')})."
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

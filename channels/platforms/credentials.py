@@ -28,8 +28,12 @@ def or_demo(settings: S, demo: S, *, named: str) -> S:
     """`settings` where the field `named` names an account; otherwise the demo's, changed by what else is set."""
     if given(settings, named):
         return settings
-    chosen = {name: getattr(settings, name) for name in settings.model_fields_set if given(settings, name)}
-    return demo.model_copy(update=chosen)
+    return demo.model_copy(update=chosen(settings))
+
+
+def chosen(settings: BaseModel) -> dict[str, Any]:
+    """What somebody has set, in place of a default."""
+    return {name: getattr(settings, name) for name in settings.model_fields_set if given(settings, name)}
 
 
 def is_local(address: str) -> bool:

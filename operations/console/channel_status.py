@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from nicegui import ui
 
@@ -21,7 +21,9 @@ from operations.console.reading import caller
 from operations.console.words import Words
 
 _MINUTE_SECONDS = 60
-_EPOCH = datetime.fromtimestamp(0, UTC)
+_HOUR_SECONDS = 3600
+_HOURS_UP_TO = 72
+"""A window of 48 hours is told in hours: "1 day" would hide half of it."""
 UNREADABLE = "unreadable_payload"
 
 
@@ -104,7 +106,7 @@ def _draw_tokens(words: Words, shown: Shown) -> None:
 def _draw_token(words: Words, token: TokenState, now: datetime) -> None:
     failed, lasts = token.is_failing(), token.expires_at is not None and token.expires_at > now
     if failed:
-        frame.badge(words("fact.token_refused", code=token.failure), "bad")
+        frame.badge(words("fact.token_refused", code=words.refusal(token.failure)), "bad")
     elif lasts:
         frame.badge(words("fact.token_good"), "good")
     else:
@@ -113,10 +115,10 @@ def _draw_token(words: Words, token: TokenState, now: datetime) -> None:
     if token.fetched_at is not None:
         parts.append(words("fact.token_fetched", when=since(words, token.fetched_at, now)))
     if token.expires_at is not None and lasts:
-        parts.append(words("fact.token_renewed", when=frame.ago(words, now, token.expires_at)))
+        parts.append(words("fact.token_renewed", when=length(words, token.expires_at - now)))
     if token.failed_at is not None:
         when = since(words, token.failed_at, now)
-        parts.append(words("fact.token_last_refusal", when=when, code=token.failure))
+        parts.append(words("fact.token_last_refusal", when=when, code=words.refusal(token.failure)))
     for part in parts:
         ui.label(part).classes("quiet")
 
@@ -130,10 +132,10 @@ def _draw_windows(words: Words, shown: Shown) -> None:
         frame.badge(words("fact.window_open", n=windows.open), "good" if windows.open else "")
         if windows.used_up:
             frame.badge(words("fact.window_used_up", n=windows.used_up), "warn")
-    length = frame.ago(words, _EPOCH, datetime.fromtimestamp(windows.seconds, UTC))
-    rule = words("fact.window_rule", length=length)
+    span = length(words, timedelta(seconds=windows.seconds))
+    rule = words("fact.window_rule", length=span)
     if windows.quota is not None:
-        rule = words("fact.window_rule_quota", length=length, quota=windows.quota)
+        rule = words("fact.window_rule_quota", length=span, quota=windows.quota)
     ui.label(rule).classes("quiet")
     if not windows.open:
         ui.label(words("fact.window_nobody")).classes("quiet")
@@ -145,7 +147,7 @@ def _draw_window(words: Words, one: OpenWindow, quota: int | None, now: datetime
     left = None if quota is None else max(0, quota - one.used)
     with ui.element("div").classes("row window"):
         ui.label(caller(words, "", one.conversation_id))
-        ui.label(words("fact.window_closes", when=frame.ago(words, now, one.closes_at))).classes("quiet")
+        ui.label(words("fact.window_closes", when=length(words, one.closes_at - now))).classes("quiet")
         if left is not None:
             frame.badge(words("fact.window_left", n=left, of=quota), "warn" if left == 0 else "")
 
@@ -178,3 +180,11 @@ def since(words: Words, moment: datetime | None, now: datetime) -> str:
     long_ago = (now - moment).total_seconds() >= _MINUTE_SECONDS
     when = frame.ago(words, moment, now)
     return words("channels.ago", when=when) if long_ago else when
+
+
+def length(words: Words, span: timedelta) -> str:
+    hours = int(span.total_seconds() // _HOUR_SECONDS)
+    if 1 <= hours <= _HOURS_UP_TO:
+        return words("desk.hours", n=hours)
+    start = datetime.min.replace(tzinfo=UTC)
+    return frame.ago(words, start, start + span)

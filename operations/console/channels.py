@@ -5,6 +5,7 @@ Called by `console.pages`. The form is made from the channel's declared settings
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from nicegui import ui
@@ -75,9 +76,7 @@ class ChannelsPage:
         with item.mark(f"account-{row.channel}-{row.account}"):
             with ui.element("div").classes("item-top"):
                 ui.label(self._title(row.title)).classes("item-name")
-                ui.label(channel_status.since(self._words, row.traffic.last_in, self._clock())).classes(
-                    "quiet"
-                )
+                ui.label(channel_status.since(self._words, row.traffic.last_in, self._now())).classes("quiet")
             with ui.element("div").classes("row"):
                 frame.badge(row.account if row.account != MAIN else self._words("channels.main"), "accent")
                 channel_status.draw_badges(self._words, row, short=True)
@@ -132,8 +131,11 @@ class ChannelsPage:
         if row is None or self._status is None:
             return
         windows = await self._desk.open_windows(self._tenant, row.channel, row.account)
-        now = self._clock().replace(second=0, microsecond=0)
-        self._status.show([("status", channel_status.Shown(row, windows, now))])
+        self._status.show([("status", channel_status.Shown(row, windows, self._now()))])
+
+    def _now(self) -> datetime:
+        """In whole minutes: what is shown stays as it is until it would read differently."""
+        return self._clock().replace(second=0, microsecond=0)
 
     def _show(self, channel: str, row: AccountStatus | None, fields: list[Field]) -> None:
         spec = next(spec for spec in self._desk.kinds() if spec.name == channel)

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels import degrade
 from channels.adapters.dingtalk import codec
@@ -22,17 +21,16 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Surroundings,
     Webhook,
 )
 from channels.platforms import signatures
+from channels.platforms.posting import Posting
 from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.clock import Clock, to_milliseconds
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 CAPABILITIES = Capabilities(
@@ -49,7 +47,7 @@ MARGIN_MILLISECONDS = 30_000
 """An address that ends sooner is not used any more."""
 
 
-class DingtalkChannel:
+class DingtalkChannel(Posting[Connection]):
     """`settings` are complete: see `DingtalkSettings.or_demo`."""
 
     name = NAME
@@ -64,12 +62,6 @@ class DingtalkChannel:
         self._clock: Clock = surroundings.clock
         self._secrets = signatures.secrets_of(settings.client_secret, settings.previous_client_secret)
         self._connection = connection
-
-    async def open(self) -> None:
-        """Nothing to prepare: the access token comes with the first call."""
-
-    async def close(self) -> None:
-        await self._connection.close()
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         """DingTalk does not check the address."""
@@ -105,9 +97,6 @@ class DingtalkChannel:
                     raise
         return await self._by_token(part, context)
 
-    async def show_typing(self, conversation: Conversation) -> None:
-        """DingTalk has no sign for it."""
-
     async def fetch(self, attachment: Attachment) -> Media:
         """`media_id` is the download code of the message."""
         if not attachment.media_id:
@@ -119,9 +108,6 @@ class DingtalkChannel:
     async def test(self) -> str:
         await self._connection.try_credentials()
         return "DingTalk gives this app an access token."
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     def _session_lives(self, context: Mapping[str, str]) -> bool:
         url, until = context.get("session", ""), context.get("session_until", "")

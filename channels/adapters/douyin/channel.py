@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.douyin import codec
 from channels.adapters.douyin.connection import Connection
@@ -19,7 +18,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Surroundings,
@@ -27,9 +25,9 @@ from channels.contract import (
 )
 from channels.platforms import signatures
 from channels.platforms.payloads import dump
+from channels.platforms.posting import Posting
 from channels.platforms.shelf import Shelf
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 CAPABILITIES = Capabilities(
@@ -43,7 +41,7 @@ CAPABILITIES = Capabilities(
 acknowledged: lasting failures cancel the subscription."""
 
 
-class DouyinChannel:
+class DouyinChannel(Posting[Connection]):
     """`settings` are complete: see `DouyinSettings.or_demo`."""
 
     name = NAME
@@ -57,12 +55,6 @@ class DouyinChannel:
             settings.webhook_secret, settings.client_secret, settings.previous_client_secret
         )
         self._connection = connection
-
-    async def open(self) -> None:
-        """Nothing to prepare: the access token comes with the first call."""
-
-    async def close(self) -> None:
-        await self._connection.close()
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         challenge = codec.challenge_of(webhook.body)
@@ -97,18 +89,12 @@ class DouyinChannel:
             )
         return await self._connection.send(codec.render_send(part.message.recipient, part.text, context))
 
-    async def show_typing(self, conversation: Conversation) -> None:
-        """Douyin has no sign for it."""
-
     async def fetch(self, attachment: Attachment) -> Media:
         """`media_id` names conversation and message."""
         conversation, message = codec.media_parts(attachment.media_id)
         if not message:
             raise errors.UpstreamRefused("This attachment is none of Douyin's.", code="douyin_unknown_media")
         return await self._connection.file(conversation, message)
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

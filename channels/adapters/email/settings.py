@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.platforms import credentials
 from channels.platforms.credentials import LOCAL
 from channels.platforms.signatures import derive
 from foundation.security import Vault
@@ -100,7 +101,7 @@ class EmailSettings(BaseModel):
         for address in (self.address, *self.own_addresses):
             if address and not re.fullmatch(r"[!-~]+@[A-Za-z0-9.-]+", address):
                 raise ValueError(f"{address!r} is not an address")
-        without = [name for name in _OAUTH if not _plain(getattr(self, name))]
+        without = [name for name in _OAUTH if not credentials.given(self, name)]
         if without and len(without) < len(_OAUTH):
             raise ValueError(f"oauth needs {', '.join(_OAUTH)} together; missing: {', '.join(without)}")
         for name, host in (("imap", self.imap_host), ("smtp", self.smtp_host)):
@@ -134,10 +135,7 @@ class EmailSettings(BaseModel):
 
     def or_demo(self, vault: Vault) -> EmailSettings:
         """These settings where they name a mailbox; otherwise the demo's, changed by what else is set here."""
-        if not self.is_demo:
-            return self
-        chosen = {name: getattr(self, name) for name in self.model_fields_set if _plain(getattr(self, name))}
-        return demo_settings(vault).model_copy(update=chosen)
+        return credentials.or_demo(self, demo_settings(vault), named="address")
 
 
 def demo_settings(vault: Vault) -> EmailSettings:
@@ -156,7 +154,3 @@ def demo_settings(vault: Vault) -> EmailSettings:
         poll_seconds=2,
         longest_pause_seconds=2,
     )
-
-
-def _plain(value: object) -> object:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value

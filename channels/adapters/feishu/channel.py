@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels import degrade
 from channels.adapters.feishu import codec
@@ -23,7 +22,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Rate,
@@ -32,9 +30,9 @@ from channels.contract import (
     Webhook,
 )
 from channels.platforms.payloads import dump
+from channels.platforms.posting import Posting
 from channels.platforms.shelf import Shelf
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 CAPABILITIES = Capabilities(
@@ -50,7 +48,7 @@ CAPABILITIES = Capabilities(
 kept and acknowledged, because Feishu would repeat it for seven hours."""
 
 
-class FeishuChannel:
+class FeishuChannel(Posting[Connection]):
     """`settings` are complete: see `FeishuSettings.or_demo`."""
 
     name = NAME
@@ -61,12 +59,6 @@ class FeishuChannel:
         self._surroundings = surroundings
         self._gate = Gate(settings)
         self._connection = connection
-
-    async def open(self) -> None:
-        """Nothing to prepare: the access token comes with the first call."""
-
-    async def close(self) -> None:
-        await self._connection.close()
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         challenge = self._gate.challenge(webhook)
@@ -110,9 +102,6 @@ class FeishuChannel:
             sent = await self._deliver(body, part, f"{idempotency_key}/text/{plain.index}")
         return sent
 
-    async def show_typing(self, conversation: Conversation) -> None:
-        """Feishu has no sign for it."""
-
     async def fetch(self, attachment: Attachment) -> Media:
         """`media_id` is the message's id and the file's key."""
         message_id, _, key = attachment.media_id.partition("/")
@@ -124,9 +113,6 @@ class FeishuChannel:
     async def test(self) -> str:
         name = await self._connection.bot_name()
         return f"Feishu answers as the bot {name}." if name else "Feishu answers."
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     async def _deliver(self, body: Mapping[str, str], part: Part, idempotency_key: str) -> str:
         """In a group as a reply; where the question was withdrawn meanwhile, to the group itself."""

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.line import codec
 from channels.adapters.line.connection import Connection
@@ -23,7 +22,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Surroundings,
@@ -32,6 +30,7 @@ from channels.contract import (
 from channels.platforms import signatures
 from channels.platforms.download import fetch_public
 from channels.platforms.payloads import words
+from channels.platforms.posting import Posting
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
@@ -46,7 +45,7 @@ CAPABILITIES = Capabilities(
 """The platform's numbers. What we cannot read is acknowledged: LINE may stop calling a hook that keeps failing."""
 
 
-class LineChannel:
+class LineChannel(Posting[Connection]):
     """`settings` are complete: see `LineSettings.or_demo`. Keeps `Fetching` and `Testing` as well."""
 
     name = codec.NAME
@@ -61,12 +60,6 @@ class LineChannel:
             surroundings.tenant, surroundings.account, settings.bot_user_id, settings.answer_in_groups
         )
 
-    async def open(self) -> None:
-        """Nothing to prepare: the token is the account's own."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         """The console's check is an ordinary signed call without events."""
         return None
@@ -79,9 +72,6 @@ class LineChannel:
 
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
         return codec.read(webhook.body, self._reader, webhook.received_at)
-
-    def acknowledge(self, webhook: Webhook) -> Acknowledgement:
-        return Acknowledgement()
 
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         """The id of the last message. More than five objects go out in several calls."""
@@ -110,9 +100,6 @@ class LineChannel:
             await self._connection.show_loading(user, LOADING_SECONDS)
         except errors.ServiceError as error:
             log.debug("line could not show the loading sign", code=error.code)
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     async def fetch(self, attachment: Attachment) -> Media:
         if not attachment.media_id:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.platforms import credentials
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -44,12 +44,7 @@ class LineSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> LineSettings:
-        named = {"channel_secret": self.channel_secret, "channel_access_token": self.channel_access_token}
-        missing = [name for name, value in named.items() if not value.get_secret_value()]
-        if missing and len(missing) < len(named):
-            raise ValueError(
-                f"a LINE account needs channel_secret and channel_access_token together; missing: {missing[0]}"
-            )
+        credentials.require_together(self, "channel_secret", "channel_access_token")
         return self
 
     @property
@@ -59,10 +54,8 @@ class LineSettings(BaseModel):
     def or_demo(self, vault: Vault) -> LineSettings:
         """These settings where they name an account; otherwise the demo's, changed by what else is set here. At the
         simulator's address media come from there as well."""
-        chosen = {name: value for name in self.model_fields_set if _plain(value := getattr(self, name))}
-        found = demo_settings(vault).model_copy(update=chosen) if self.is_demo else self
-        local = urlsplit(found.api_base).hostname in ("127.0.0.1", "localhost")
-        if not local or "content_base" in chosen:
+        found = credentials.or_demo(self, demo_settings(vault), named="channel_secret")
+        if not credentials.is_local(found.api_base) or "content_base" in credentials.chosen(self):
             return found
         return found.model_copy(update={"content_base": found.api_base})
 
@@ -75,7 +68,3 @@ def demo_settings(vault: Vault) -> LineSettings:
         bot_user_id=f"U{derive(vault, 'line', 'bot')[:32]}",
         api_base=SIMULATOR,
     )
-
-
-def _plain(value: object) -> object:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value

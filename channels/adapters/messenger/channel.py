@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.messenger import codec, render
 from channels.adapters.messenger.connection import Connection
@@ -20,7 +19,6 @@ from channels.contract import (
     Acknowledgement,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Receipt,
@@ -29,6 +27,7 @@ from channels.contract import (
     Webhook,
 )
 from channels.families.meta.signature import MetaGate
+from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
@@ -37,7 +36,7 @@ from foundation.messages import Attachment, InboundMessage
 log = structlog.get_logger(__name__)
 
 
-class MessengerChannel:
+class MessengerChannel(Posting[Connection]):
     """`settings` are complete: see `MessengerSettings.or_demo`. Keeps also `Reporting`, `Fetching` and `Testing`."""
 
     name = codec.NAME
@@ -57,12 +56,6 @@ class MessengerChannel:
             else render.CAPABILITIES
         )
         """With the tag Meta itself refuses the bot after 24 hours and people after 7 days."""
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         return self._gate.greet(webhook)
@@ -113,9 +106,6 @@ class MessengerChannel:
     async def test(self) -> str:
         page = await self._connection.describe()
         return f"Messenger answers for the page {page.get('name', '')}."
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

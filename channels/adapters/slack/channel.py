@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.slack import codec
 from channels.adapters.slack.connection import Connection
@@ -21,7 +20,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Rate,
@@ -30,8 +28,8 @@ from channels.contract import (
 )
 from channels.platforms import signatures
 from channels.platforms.payloads import words
+from channels.platforms.posting import Posting
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 log = structlog.get_logger(__name__)
@@ -43,7 +41,7 @@ CAPABILITIES = Capabilities(
 block. What we cannot read is acknowledged: Slack switches a subscription off when too few calls succeed."""
 
 
-class SlackChannel:
+class SlackChannel(Posting[Connection]):
     """`settings` are complete: see `SlackSettings.or_demo`. Keeps `Fetching` and `Testing` as well."""
 
     name = codec.NAME
@@ -57,12 +55,6 @@ class SlackChannel:
             tenant=surroundings.tenant, account=surroundings.account, app_id=settings.app_id,
             team_id=settings.team_id, bot_user_id=settings.bot_user_id, channels=settings.answer_in_channels,
         )  # fmt: skip
-
-    async def open(self) -> None:
-        """Nothing to prepare: the token is the app's own and each call names the bot."""
-
-    async def close(self) -> None:
-        await self._connection.close()
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         """The check of the address is signed as any other call; the older check of the certificate is not."""
@@ -111,12 +103,6 @@ class SlackChannel:
             choices=reply.choices,
         )
         return await self._connection.post(body)
-
-    async def show_typing(self, conversation: Conversation) -> None:
-        """Bots have no typing sign outside the threads of assistants."""
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     async def fetch(self, attachment: Attachment) -> Media:
         return await self._connection.fetch(attachment)

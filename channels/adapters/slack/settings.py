@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.platforms import credentials
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -39,12 +40,7 @@ class SlackSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> SlackSettings:
-        named = {"signing_secret": self.signing_secret, "bot_token": self.bot_token}
-        missing = [name for name, value in named.items() if not value.get_secret_value()]
-        if missing and len(missing) < len(named):
-            raise ValueError(
-                f"a Slack app needs signing_secret and bot_token together; missing: {missing[0]}"
-            )
+        credentials.require_together(self, "signing_secret", "bot_token")
         return self
 
     @property
@@ -53,10 +49,7 @@ class SlackSettings(BaseModel):
 
     def or_demo(self, vault: Vault) -> SlackSettings:
         """These settings where they name an app; otherwise the demo's, changed by what else is set here."""
-        if not self.is_demo:
-            return self
-        chosen = {name: value for name in self.model_fields_set if _plain(value := getattr(self, name))}
-        return demo_settings(vault).model_copy(update=chosen)
+        return credentials.or_demo(self, demo_settings(vault), named="bot_token")
 
 
 def demo_settings(vault: Vault) -> SlackSettings:
@@ -69,7 +62,3 @@ def demo_settings(vault: Vault) -> SlackSettings:
         bot_user_id=f"U{derive(vault, 'slack', 'bot user')[:10].upper()}",
         api_base=SIMULATOR,
     )
-
-
-def _plain(value: object) -> object:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -10,17 +10,14 @@ from collections.abc import Sequence
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.sms_aliyun import codec
 from channels.adapters.sms_aliyun.connection import Connection
 from channels.adapters.sms_aliyun.settings import NAME, SmsAliyunSettings
 from channels.contract import (
     Acknowledgement,
-    Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Part,
     Reach,
     Receipt,
@@ -29,8 +26,6 @@ from channels.contract import (
 )
 from channels.families import sms
 from channels.platforms.signatures import secrets_of
-from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import InboundMessage
 
 log = structlog.get_logger(__name__)
@@ -38,7 +33,7 @@ log = structlog.get_logger(__name__)
 _TEMPLATE_STATES = {0: "is being examined", 1: "is approved", 2: "was not approved"}
 
 
-class SmsAliyunChannel:
+class SmsAliyunChannel(sms.ByTemplate[Connection]):
     """`settings` are complete: see `SmsAliyunSettings.or_demo`."""
 
     name = NAME
@@ -46,30 +41,14 @@ class SmsAliyunChannel:
     def __init__(
         self, settings: SmsAliyunSettings, surroundings: Surroundings, connection: Connection
     ) -> None:
-        self._settings = settings
-        self._surroundings = surroundings
-        self._connection = connection
-        self._opt_outs = sms.OptOuts(NAME, surroundings)
-        self._paths = secrets_of(settings.path_secret, settings.previous_path_secret)
-        self.capabilities = Capabilities(
-            text_limit=settings.variable_limit, repeats="ask", acknowledge_unreadable=True
+        super().__init__(
+            surroundings,
+            connection,
+            paths=secrets_of(settings.path_secret, settings.previous_path_secret),
+            limit=settings.variable_limit,
+            messages=settings.max_messages,
         )
-
-    @property
-    def address(self) -> str:
-        return self._surroundings.secret_hook(NAME, self._paths[0])
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        return None
-
-    def verify(self, webhook: Webhook) -> None:
-        sms.admit(webhook, self._paths)
+        self._settings = settings
 
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
         return codec.parse_messages(
@@ -77,9 +56,6 @@ class SmsAliyunChannel:
             scope=self._settings.sign_name, keywords=sms.keywords(), received_at=webhook.received_at,
             utc_offset_hours=self._settings.utc_offset_hours,
         )  # fmt: skip
-
-    async def remember(self, messages: Sequence[InboundMessage]) -> None:
-        await self._opt_outs.remember(messages)
 
     def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
         return codec.parse_receipts(codec.parse_items(webhook.body))
@@ -91,12 +67,8 @@ class SmsAliyunChannel:
         """ "" for a part behind the last message that one reply may take. Raises also `UpstreamRefused` for somebody who
         opted out."""
         message, settings = part.message, self._settings
-        if not part.text.strip():
-            raise errors.UnsupportedContent("An SMS cannot be empty.", code=f"{NAME}_empty")
-        await self._opt_outs.check(message.recipient)
-        text = sms.fill(part, limit=settings.variable_limit, messages=settings.max_messages)
+        text = await self._variable(part)
         if not text:
-            log.info("rest of a reply not sent", channel=NAME, part=part.index + 1, parts=part.count)
             return ""
         parameters = codec.render_send(
             message.recipient, text, sign_name=settings.sign_name, template_code=settings.template_code,
@@ -114,12 +86,6 @@ class SmsAliyunChannel:
         """Numbers of the mainland stand without their country's code here, as in what Aliyun reports."""
         number = phone.removeprefix("+86").removeprefix("+")
         return Reach(f"{self._settings.extend_code}|{number}", number)
-
-    async def show_typing(self, conversation: Conversation) -> None:
-        """SMS has none."""
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

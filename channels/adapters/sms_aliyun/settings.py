@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from channels.families.sms import require_secret
+from channels.platforms import credentials
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -48,9 +49,7 @@ class SmsAliyunSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> SmsAliyunSettings:
-        missing = [name for name in _NEEDED if not _plain(getattr(self, name))]
-        if missing and len(missing) < len(_NEEDED):
-            raise ValueError(f"an account needs {', '.join(_NEEDED)} together; missing: {', '.join(missing)}")
+        credentials.require_together(self, *_NEEDED)
         for name in ("path_secret", "previous_path_secret"):
             require_secret(name, getattr(self, name))
         return self
@@ -62,9 +61,6 @@ class SmsAliyunSettings(BaseModel):
     def or_demo(self, vault: Vault) -> SmsAliyunSettings:
         """These settings where they name an account; otherwise the demo's, changed by what else is set here. The demo's
         template takes long texts, so that there is something to read."""
-        if not self.is_demo:
-            return self
-        chosen = {name: getattr(self, name) for name in self.model_fields_set if _plain(getattr(self, name))}
         demo = SmsAliyunSettings(
             access_key_id=f"LTAI{derive(vault, NAME, 'key')[:20]}",
             access_key_secret=SecretStr(derive(vault, NAME, "secret")[:30]),
@@ -75,8 +71,4 @@ class SmsAliyunSettings(BaseModel):
             max_messages=3,
             api_base=SIMULATOR,
         )
-        return demo.model_copy(update=chosen)
-
-
-def _plain(value: object) -> object:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+        return credentials.or_demo(self, demo, named="access_key_id")

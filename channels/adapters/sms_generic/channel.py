@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.sms_generic import codec
 from channels.adapters.sms_generic.connection import Connection, is_opt_out
@@ -19,7 +18,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Reach,
@@ -30,16 +28,16 @@ from channels.contract import (
 from channels.families.sms import OptOuts, keywords, numbered
 from channels.platforms import standard_webhooks
 from channels.platforms.download import fetch_public
+from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 NUMBER_ROOM = 10
 """For "(12/34) " before a part."""
 
 
-class SmsGenericChannel:
+class SmsGenericChannel(Posting[Connection]):
     """`settings` are complete: see `SmsGenericSettings.or_demo`."""
 
     name = NAME
@@ -60,15 +58,6 @@ class SmsGenericChannel:
             repeats="ask",
             acknowledge_unreadable=True,
         )
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        return None
 
     def verify(self, webhook: Webhook) -> None:
         standard_webhooks.admit(
@@ -118,12 +107,6 @@ class SmsGenericChannel:
     async def fetch(self, attachment: Attachment) -> Media:
         """From where the gateway says that it lies."""
         return await fetch_public(attachment.url)
-
-    async def show_typing(self, conversation: Conversation) -> None:
-        """SMS has none."""
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

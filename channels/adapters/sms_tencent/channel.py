@@ -10,17 +10,14 @@ from collections.abc import Sequence
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.sms_tencent import codec
 from channels.adapters.sms_tencent.connection import Connection
 from channels.adapters.sms_tencent.settings import NAME, SmsTencentSettings
 from channels.contract import (
     Acknowledgement,
-    Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Part,
     Reach,
     Receipt,
@@ -30,7 +27,6 @@ from channels.contract import (
 from channels.families import sms
 from channels.platforms.signatures import secrets_of
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import InboundMessage
 
 log = structlog.get_logger(__name__)
@@ -38,7 +34,7 @@ log = structlog.get_logger(__name__)
 _TEMPLATE_STATES = {0: "is approved", 1: "is being examined", -1: "was not approved"}
 
 
-class SmsTencentChannel:
+class SmsTencentChannel(sms.ByTemplate[Connection]):
     """`settings` are complete: see `SmsTencentSettings.or_demo`."""
 
     name = NAME
@@ -46,39 +42,20 @@ class SmsTencentChannel:
     def __init__(
         self, settings: SmsTencentSettings, surroundings: Surroundings, connection: Connection
     ) -> None:
-        self._settings = settings
-        self._surroundings = surroundings
-        self._connection = connection
-        self._opt_outs = sms.OptOuts(NAME, surroundings)
-        self._paths = secrets_of(settings.path_secret, settings.previous_path_secret)
-        self.capabilities = Capabilities(
-            text_limit=settings.variable_limit, repeats="ask", acknowledge_unreadable=True
+        super().__init__(
+            surroundings,
+            connection,
+            paths=secrets_of(settings.path_secret, settings.previous_path_secret),
+            limit=settings.variable_limit,
+            messages=settings.max_messages,
         )
-
-    @property
-    def address(self) -> str:
-        return self._surroundings.secret_hook(NAME, self._paths[0])
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        return None
-
-    def verify(self, webhook: Webhook) -> None:
-        sms.admit(webhook, self._paths)
+        self._settings = settings
 
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
         return codec.parse_messages(
             codec.parse_items(webhook.body), tenant=self._surroundings.tenant, account=self._surroundings.account,
             app_id=self._settings.app_id, keywords=sms.keywords(), received_at=webhook.received_at,
         )  # fmt: skip
-
-    async def remember(self, messages: Sequence[InboundMessage]) -> None:
-        await self._opt_outs.remember(messages)
 
     def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
         return codec.parse_receipts(codec.parse_items(webhook.body))
@@ -90,12 +67,8 @@ class SmsTencentChannel:
         """ "" for a part behind the last message that one reply may take. Raises also `UpstreamRefused` for somebody who
         opted out, here or there."""
         message, settings = part.message, self._settings
-        if not part.text.strip():
-            raise errors.UnsupportedContent("An SMS cannot be empty.", code=f"{NAME}_empty")
-        await self._opt_outs.check(message.recipient)
-        text = sms.fill(part, limit=settings.variable_limit, messages=settings.max_messages)
+        text = await self._variable(part)
         if not text:
-            log.info("rest of a reply not sent", channel=NAME, part=part.index + 1, parts=part.count)
             return ""
         body = codec.render_send(
             message.recipient, text, app_id=settings.app_id, template_id=settings.template_id,
@@ -118,12 +91,6 @@ class SmsTencentChannel:
         """With the account's own extension; the customer's answer comes into the same conversation."""
         extend = self._settings.extend_code
         return Reach(f"{extend}|{phone}", phone, {"extend": extend} if extend else {})
-
-    async def show_typing(self, conversation: Conversation) -> None:
-        """SMS has none."""
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

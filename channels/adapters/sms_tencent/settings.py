@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from channels.families.sms import require_secret
+from channels.platforms import credentials
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -50,9 +51,7 @@ class SmsTencentSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> SmsTencentSettings:
-        missing = [name for name in _NEEDED if not _plain(getattr(self, name))]
-        if missing and len(missing) < len(_NEEDED):
-            raise ValueError(f"an account needs {', '.join(_NEEDED)} together; missing: {', '.join(missing)}")
+        credentials.require_together(self, *_NEEDED)
         for name in ("path_secret", "previous_path_secret"):
             require_secret(name, getattr(self, name))
         return self
@@ -64,9 +63,6 @@ class SmsTencentSettings(BaseModel):
     def or_demo(self, vault: Vault) -> SmsTencentSettings:
         """These settings where they name an account; otherwise the demo's, changed by what else is set here. The demo's
         template takes long texts, so that there is something to read."""
-        if not self.is_demo:
-            return self
-        chosen = {name: getattr(self, name) for name in self.model_fields_set if _plain(getattr(self, name))}
         demo = SmsTencentSettings(
             secret_id=f"AKID{derive(vault, NAME, 'key')[:32]}",
             secret_key=SecretStr(derive(vault, NAME, "secret")[:32]),
@@ -78,8 +74,4 @@ class SmsTencentSettings(BaseModel):
             max_messages=3,
             api_base=SIMULATOR,
         )
-        return demo.model_copy(update=chosen)
-
-
-def _plain(value: object) -> object:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+        return credentials.or_demo(self, demo, named="secret_id")

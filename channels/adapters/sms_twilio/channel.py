@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.sms_twilio import codec
 from channels.adapters.sms_twilio.connection import Connection, is_opt_out
@@ -20,7 +19,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Reach,
@@ -29,9 +27,9 @@ from channels.contract import (
     Webhook,
 )
 from channels.families.sms import OptOuts, keywords, numbered
+from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 TEXT_LIMIT = 1600
@@ -39,7 +37,7 @@ NUMBER_ROOM = 10
 """For "(12/34) " before a part."""
 
 
-class SmsTwilioChannel:
+class SmsTwilioChannel(Posting[Connection]):
     """`settings` are complete: see `SmsTwilioSettings.or_demo`."""
 
     name = NAME
@@ -62,15 +60,6 @@ class SmsTwilioChannel:
             repeats="ask",
             acknowledge_unreadable=True,
         )
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        return None
 
     def verify(self, webhook: Webhook) -> None:
         self._gate.admit(webhook)
@@ -125,12 +114,6 @@ class SmsTwilioChannel:
         """From the account's own number; the customer's answer comes into the same conversation."""
         ours = self._settings.from_number
         return Reach(f"{ours}|{phone}", phone, {"from": ours} if ours else {})
-
-    async def show_typing(self, conversation: Conversation) -> None:
-        """SMS has none."""
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     def _callback(self) -> str:
         """Twilio takes public addresses only."""

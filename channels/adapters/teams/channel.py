@@ -12,7 +12,6 @@ from dataclasses import replace
 import httpx
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.teams import codec, demo
 from channels.adapters.teams.connection import Connection
@@ -24,13 +23,13 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Rate,
     Surroundings,
     Webhook,
 )
+from channels.platforms.posting import Posting
 from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.conversations import Conversation
@@ -51,7 +50,7 @@ CAPABILITIES = Capabilities(
 """A message with its cards may have about 100 KB in UTF-16; 40 KB of text leave room. A hero card shows six buttons."""
 
 
-class TeamsChannel:
+class TeamsChannel(Posting[Connection]):
     """`settings` are complete: see `TeamsSettings.or_demo`. Keeps `Fetching` and `Testing` as well."""
 
     name = codec.NAME
@@ -81,9 +80,6 @@ class TeamsChannel:
     async def close(self) -> None:
         await self.keys.close()
         await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        return None
 
     def verify(self, webhook: Webhook) -> None:
         """Never fetches: a key that is not known yet is asked for beside the door, and the call is refused meanwhile.
@@ -122,9 +118,6 @@ class TeamsChannel:
             await self._connection.post(context, codec.render_typing(context, conversation.recipient))
         except errors.ServiceError as error:
             log.debug("teams could not show typing", code=error.code)
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     async def fetch(self, attachment: Attachment) -> Media:
         return await self._connection.fetch(attachment)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.platforms import credentials
 from channels.platforms.payloads import is_at
 from channels.platforms.signatures import derive
 from foundation.security import Vault
@@ -15,7 +15,6 @@ KEYS = "https://login.botframework.com/v1/.well-known/keys"
 LOGIN = "https://login.microsoftonline.com"
 CONNECTOR = "https://smba.trafficmanager.net/teams"
 SIMULATOR = "http://127.0.0.1:8765"
-_LOCAL = ("127.0.0.1", "localhost")
 
 
 class TeamsSettings(BaseModel):
@@ -52,12 +51,7 @@ class TeamsSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> TeamsSettings:
-        named = {"app_id": self.app_id, "app_secret": self.app_secret, "tenant_id": self.tenant_id}
-        missing = [name for name, value in named.items() if not _plain(value)]
-        if missing and len(missing) < len(named):
-            raise ValueError(
-                f"a Teams bot needs app_id, app_secret and tenant_id together; missing: {', '.join(missing)}"
-            )
+        credentials.require_together(self, "app_id", "app_secret", "tenant_id")
         return self
 
     @property
@@ -67,18 +61,19 @@ class TeamsSettings(BaseModel):
     @property
     def is_local(self) -> bool:
         """The simulator stands in for the whole platform."""
-        return urlsplit(self.api_base).hostname in _LOCAL
+        return credentials.is_local(self.api_base)
 
     def or_demo(self, vault: Vault) -> TeamsSettings:
         """These settings where they name a bot; otherwise the demo's, changed by what else is set here. At the simulator's
         address keys and tokens come from there as well."""
-        chosen = {name: value for name in self.model_fields_set if _plain(value := getattr(self, name))}
-        found = demo_settings(vault).model_copy(update=chosen) if self.is_demo else self
+        found = credentials.or_demo(self, demo_settings(vault), named="app_id")
         if not found.is_local:
             return found
         base = found.api_base.rstrip("/")
         local = {"keys_url": f"{base}/v1/.well-known/keys", "login_base": base}
-        return found.model_copy(update={name: value for name, value in local.items() if name not in chosen})
+        return found.model_copy(
+            update={name: value for name, value in local.items() if name not in credentials.chosen(self)}
+        )
 
     def serves(self, url: str) -> bool:
         """Whether our access token may go to this address."""
@@ -95,7 +90,3 @@ def demo_settings(vault: Vault) -> TeamsSettings:
         tenant_id=str(uuid.UUID(derive(vault, "teams", "tenant")[:32])),
         api_base=SIMULATOR,
     )
-
-
-def _plain(value: object) -> object:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.telegram import codec, render
 from channels.adapters.telegram.connection import Connection
@@ -19,13 +18,13 @@ from channels.contract import (
     Acknowledgement,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Surroundings,
     Webhook,
 )
 from channels.platforms import payloads, signatures
+from channels.platforms.posting import Posting
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
@@ -35,7 +34,7 @@ log = structlog.get_logger(__name__)
 HEADER = "x-telegram-bot-api-secret-token"
 
 
-class TelegramChannel:
+class TelegramChannel(Posting[Connection]):
     """`settings` are complete: see `TelegramSettings.or_demo`. Keeps also `Fetching` and `Testing`."""
 
     name = codec.NAME
@@ -48,15 +47,6 @@ class TelegramChannel:
         self._surroundings = surroundings
         self._secrets = signatures.secrets_of(settings.secret_token, settings.previous_secret_token)
         self._connection = connection
-
-    async def open(self) -> None:
-        """Nothing to prepare: the webhook is registered once, by hand."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        return None
 
     def verify(self, webhook: Webhook) -> None:
         """Telegram signs nothing; it echoes the secret that setWebhook was given."""
@@ -109,9 +99,6 @@ class TelegramChannel:
             return f"{sentence} Its webhook does not point here: call setWebhook with this address."
         trouble = payloads.text(hook.get("last_error_message"))
         return f"{sentence} Its last delivery to us failed: {trouble}." if trouble else sentence
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

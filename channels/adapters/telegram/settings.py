@@ -9,6 +9,7 @@ import re
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.platforms import credentials
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -64,10 +65,7 @@ class TelegramSettings(BaseModel):
 
     def or_demo(self, vault: Vault) -> TelegramSettings:
         """These settings where they name a bot; otherwise the demo's, changed by what else is set here."""
-        if not self.is_demo:
-            return self
-        chosen = {name: getattr(self, name) for name in self.model_fields_set - {"bot_token", "secret_token"}}
-        return demo_settings(vault).model_copy(update=chosen)
+        return credentials.or_demo(self, demo_settings(vault), named="bot_token")
 
 
 def demo_settings(vault: Vault) -> TelegramSettings:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.wechat_mini import codec
 from channels.adapters.wechat_mini.connection import Connection
@@ -20,7 +19,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Surroundings,
@@ -28,6 +26,7 @@ from channels.contract import (
 )
 from channels.families.wechat.codec import parse_either
 from channels.families.wechat.gate import Gate
+from channels.families.wechat.gated import Gated
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
@@ -47,7 +46,7 @@ CAPABILITIES = Capabilities(
 one minute. What we cannot read is kept and acknowledged all the same, because the platform would only repeat it."""
 
 
-class WechatMiniChannel:
+class WechatMiniChannel(Gated[Connection]):
     """Keeps also `Fetching` and `Testing`. `settings` are complete: see `WechatMiniSettings.or_demo`."""
 
     name = NAME
@@ -60,20 +59,6 @@ class WechatMiniChannel:
         self._surroundings = surroundings
         self._gate = Gate(settings.keys(), codec.identify, parse_either)
         self._connection = connection
-
-    async def open(self) -> None:
-        """Nothing to prepare: the access token comes with the first call."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        if webhook.method != "GET":
-            return None
-        return Acknowledgement(self._gate.greet(webhook).encode())
-
-    def verify(self, webhook: Webhook) -> None:
-        self._gate.admit(webhook)
 
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
         return [
@@ -116,9 +101,6 @@ class WechatMiniChannel:
         return (
             f"WeChat took the credentials of {self._settings.app_id} and names {count} addresses of its API."
         )
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.wechat_oa import codec
 from channels.adapters.wechat_oa.connection import Connection
@@ -20,7 +19,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Surroundings,
@@ -28,6 +26,7 @@ from channels.contract import (
 )
 from channels.families.wechat.codec import parse_fields
 from channels.families.wechat.gate import Gate
+from channels.families.wechat.gated import Gated
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
@@ -49,7 +48,7 @@ counts as a menu click, after which only 3 replies within one minute are allowed
 acknowledged all the same: WeChat would tell the customer that the service is broken."""
 
 
-class WechatOaChannel:
+class WechatOaChannel(Gated[Connection]):
     """Keeps also `Fetching` and `Testing`. `settings` are complete: see `WechatOaSettings.or_demo`."""
 
     name = NAME
@@ -62,20 +61,6 @@ class WechatOaChannel:
         self._surroundings = surroundings
         self._gate = Gate(settings.keys(), codec.identify, parse_fields)
         self._connection = connection
-
-    async def open(self) -> None:
-        """Nothing to prepare: the access token comes with the first call."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        if webhook.method != "GET":
-            return None
-        return Acknowledgement(self._gate.greet(webhook).encode())
-
-    def verify(self, webhook: Webhook) -> None:
-        self._gate.admit(webhook)
 
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
         return [
@@ -116,9 +101,6 @@ class WechatOaChannel:
         return (
             f"WeChat took the credentials of {self._settings.app_id} and names {count} addresses of its API."
         )
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

@@ -9,25 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.wecom_app import codec
 from channels.adapters.wecom_app.connection import Connection
 from channels.adapters.wecom_app.settings import NAME, WecomAppSettings
 from channels.contract import (
-    Acknowledgement,
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Rate,
     Surroundings,
     Webhook,
 )
+from channels.families.wechat.gated import Gated
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 CAPABILITIES = Capabilities(
@@ -40,7 +37,7 @@ CAPABILITIES = Capabilities(
 """Members are the corporation's own: no window and no quota for each message, only rates."""
 
 
-class WecomAppChannel:
+class WecomAppChannel(Gated[Connection]):
     """Keeps also `Fetching` and `Testing`. `settings` are complete: see `or_demo`."""
 
     name = NAME
@@ -54,20 +51,6 @@ class WecomAppChannel:
         self._gate = settings.gate(codec.identify)
         self._connection = connection
 
-    async def open(self) -> None:
-        """Nothing to prepare: the access token comes with the first call."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        if webhook.method != "GET":
-            return None
-        return Acknowledgement(self._gate.greet(webhook).encode())
-
-    def verify(self, webhook: Webhook) -> None:
-        self._gate.admit(webhook)
-
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
         message = codec.parse_message(
             self._gate.open(webhook),
@@ -79,9 +62,6 @@ class WecomAppChannel:
         )
         return [] if message is None else [message]
 
-    def acknowledge(self, webhook: Webhook) -> Acknowledgement:
-        return Acknowledgement()
-
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         if not part.text.strip():
             raise errors.UnsupportedContent("WeCom does not take an empty text.", code=f"{NAME}_empty")
@@ -91,9 +71,6 @@ class WecomAppChannel:
         )
         return await self._connection.send(body)
 
-    async def show_typing(self, conversation: Conversation) -> None:
-        """The platform has no such sign."""
-
     async def fetch(self, attachment: Attachment) -> Media:
         if not attachment.media_id:
             raise errors.UpstreamRefused("This attachment has no file at WeCom.", code=f"{NAME}_no_media")
@@ -101,9 +78,6 @@ class WecomAppChannel:
 
     async def test(self) -> str:
         return f"WeCom took the credentials of the app {await self._connection.app_name(self._settings.agent_id)}."
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels import text as texts
 from channels.adapters.wecom_kf import codec
@@ -29,6 +28,7 @@ from channels.contract import (
     Surroundings,
     Webhook,
 )
+from channels.families.wechat.gated import Gated
 from channels.platforms.shelf import Shelf
 from foundation import errors
 from foundation.conversations import Conversation
@@ -52,7 +52,7 @@ _SAYS_WHY: Mapping[SessionState, tuple[str, str]] = {
 }
 
 
-class WecomKfChannel:
+class WecomKfChannel(Gated[Connection]):
     """Keeps also `Pulling`, `Fetching` and `Testing`. `settings` are complete: see `or_demo`."""
 
     name = NAME
@@ -70,20 +70,6 @@ class WecomKfChannel:
             poll_seconds=settings.poll_seconds,
             clock=surroundings.clock,
         )
-
-    async def open(self) -> None:
-        """Nothing to prepare: the access token comes with the first call."""
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def handshake(self, webhook: Webhook) -> Acknowledgement | None:
-        if webhook.method != "GET":
-            return None
-        return Acknowledgement(self._gate.greet(webhook).encode())
-
-    def verify(self, webhook: Webhook) -> None:
-        self._gate.admit(webhook)
 
     def read(self, webhook: Webhook) -> Sequence[InboundMessage]:
         """A callback carries no message; raises `UnreadablePayload` for one that is no callback at all."""
@@ -117,9 +103,6 @@ class WecomKfChannel:
                 sent = await self._send(content, part, self._account(context), msgid)
         return sent
 
-    async def show_typing(self, conversation: Conversation) -> None:
-        """The platform has no such sign."""
-
     @property
     def hands_over(self) -> bool:
         return self._settings.handover != "none"
@@ -146,9 +129,6 @@ class WecomKfChannel:
                 code=f"{NAME}_unknown_account",
             )
         return f"WeCom names {len(names)} customer service accounts: {', '.join(sorted(names.values()))}."
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     async def _send(self, content: Mapping[str, Any], part: Part, account: str, msgid: str) -> str:
         customer = part.message.recipient

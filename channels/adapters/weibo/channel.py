@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.weibo import codec
 from channels.adapters.weibo.connection import Connection
@@ -19,16 +18,15 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Surroundings,
     Webhook,
 )
 from channels.platforms import signatures
+from channels.platforms.posting import Posting
 from channels.platforms.replays import Replays
 from foundation import errors
-from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage
 
 CAPABILITIES = Capabilities(
@@ -37,7 +35,7 @@ CAPABILITIES = Capabilities(
 """Weibo names no limit for a text; 300 characters pass. What we cannot read is kept and acknowledged: Weibo would repeat."""
 
 
-class WeiboChannel:
+class WeiboChannel(Posting[Connection]):
     """`settings` are complete: see `WeiboSettings.or_demo`."""
 
     name = NAME
@@ -50,12 +48,6 @@ class WeiboChannel:
         self._secrets = signatures.secrets_of(settings.app_secret, settings.previous_app_secret)
         self._replays = Replays()
         self._connection = connection
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         if webhook.method != "GET":
@@ -84,17 +76,11 @@ class WeiboChannel:
         await self._connection.reply(codec.render_reply(part.message.recipient, part.text))
         return ""
 
-    async def show_typing(self, conversation: Conversation) -> None:
-        """Weibo has no sign for it."""
-
     async def fetch(self, attachment: Attachment) -> Media:
         """`media_id` is the receiver's copy of the file."""
         if not attachment.media_id:
             raise errors.UpstreamRefused("This attachment is none of Weibo's.", code="weibo_unknown_media")
         return await self._connection.file(attachment.media_id)
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
     def _check(self, webhook: Webhook) -> None:
         timestamp, nonce = webhook.query.get("timestamp", ""), webhook.query.get("nonce", "")

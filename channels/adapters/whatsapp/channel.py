@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
 
 from channels.adapters.whatsapp import codec, render
 from channels.adapters.whatsapp.connection import Connection
@@ -20,7 +19,6 @@ from channels.contract import (
     Acknowledgement,
     Channel,
     ChannelSpec,
-    Door,
     Media,
     Part,
     Receipt,
@@ -28,6 +26,7 @@ from channels.contract import (
     Webhook,
 )
 from channels.families.meta.signature import MetaGate
+from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
 from foundation import errors
 from foundation.conversations import Conversation
@@ -38,7 +37,7 @@ log = structlog.get_logger(__name__)
 WINDOW_CLOSED = "whatsapp_window_closed"
 
 
-class WhatsappChannel:
+class WhatsappChannel(Posting[Connection]):
     """`settings` are complete: see `WhatsappSettings.or_demo`. Keeps also `Reporting`, `Reopening`, `Fetching` and
     `Testing`."""
 
@@ -54,12 +53,6 @@ class WhatsappChannel:
         )
         self._connection = connection
         self.capabilities = render.CAPABILITIES
-
-    async def open(self) -> None:
-        """Nothing to prepare."""
-
-    async def close(self) -> None:
-        await self._connection.close()
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
         return self._gate.greet(webhook)
@@ -78,9 +71,6 @@ class WhatsappChannel:
 
     def receipts(self, webhook: Webhook) -> Sequence[Receipt]:
         return codec.read_receipts(webhook.body, phone_number_id=self._settings.phone_number_id)
-
-    def acknowledge(self, webhook: Webhook) -> Acknowledgement:
-        return Acknowledgement()
 
     async def send(self, part: Part, *, idempotency_key: str) -> str:
         """WhatsApp knows no idempotency key; ours comes back in its receipts, for whoever looks for a message. Where its clock
@@ -131,9 +121,6 @@ class WhatsappChannel:
         number = await self._connection.describe()
         name = number.get("verified_name") or number.get("display_phone_number", "")
         return f"WhatsApp answers for {name} (quality {number.get('quality_rating', 'not yet rated')})."
-
-    def routes(self, door: Door) -> Sequence[BaseRoute]:
-        return ()
 
 
 def build(settings: BaseModel, surroundings: Surroundings) -> Channel:

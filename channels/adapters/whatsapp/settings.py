@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.platforms import credentials
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -66,11 +67,7 @@ class WhatsappSettings(BaseModel):
 
     def or_demo(self, vault: Vault) -> WhatsappSettings:
         """These settings where they name a number; otherwise the demo's, changed by what else is set here."""
-        if not self.is_demo:
-            return self
-        credentials = {"phone_number_id", "access_token", "app_secret", "verify_token"}
-        chosen = {name: getattr(self, name) for name in self.model_fields_set - credentials}
-        return demo_settings(vault).model_copy(update=chosen)
+        return credentials.or_demo(self, demo_settings(vault), named="phone_number_id")
 
 
 def demo_settings(vault: Vault) -> WhatsappSettings:

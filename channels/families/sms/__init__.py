@@ -3,6 +3,7 @@
 All of it is pure but `opt_outs`, which remembers for all processes who must not be written to.
 """
 
+from channels.families.sms.by_template import ByTemplate
 from channels.families.sms.keywords import HELP, OPT_IN, OPT_OUT, Keywords, keywords
 from channels.families.sms.opt_outs import OptOuts
 from channels.families.sms.paths import admit, require_secret
@@ -10,6 +11,6 @@ from channels.families.sms.templates import fill
 from channels.families.sms.texts import Length, cut, e164, measure, numbered, one_line
 
 __all__ = [
-    "HELP", "OPT_IN", "OPT_OUT", "Keywords", "Length", "OptOuts", "admit", "cut", "e164", "fill", "keywords", "measure",
+    "HELP", "OPT_IN", "OPT_OUT", "ByTemplate", "Keywords", "Length", "OptOuts", "admit", "cut", "e164", "fill", "keywords", "measure",
     "numbered", "one_line", "require_secret",
 ]  # fmt: skip

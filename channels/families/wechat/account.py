@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from channels.families.wechat.crypto import require_key
 from channels.families.wechat.gate import Keys, Mode
+from channels.platforms import credentials
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -52,24 +54,13 @@ class AccountSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        named: dict[str, str | SecretStr] = {
-            "app_id": self.app_id,
-            "app_secret": self.app_secret,
-            "token": self.token,
-        }
-        missing = [name for name, value in named.items() if not shown(value)]
-        if len(missing) == len(named):
+        credentials.require_together(self, "app_id", "app_secret", "token")
+        if self.is_demo:
             return self
-        if missing:
-            raise ValueError(
-                f"an account needs app_id, app_secret and token together; missing: {', '.join(missing)}"
-            )
-        if self.mode != "plain" and not shown(self.encoding_aes_key):
+        if self.mode != "plain" and not credentials.given(self, "encoding_aes_key"):
             raise ValueError(f"mode {self.mode} needs encoding_aes_key (or set mode to plain)")
         for name in ("encoding_aes_key", "previous_aes_key"):
-            key = getattr(self, name).get_secret_value()
-            if key and (len(key) != 43 or not (key.isascii() and key.isalnum())):
-                raise ValueError(f"{name} has exactly 43 letters and digits")
+            require_key(name, credentials.given(self, name))
         return self
 
     @property
@@ -89,8 +80,7 @@ class AccountSettings(BaseModel):
         """These settings where they name an account; otherwise the demo's, changed by what else is set here."""
         if not self.is_demo:
             return self
-        chosen = {name: value for name in self.model_fields_set if shown(value := getattr(self, name))}
-        return type(self).model_validate({**self.demo(vault), **chosen})
+        return type(self).model_validate({**self.demo(vault), **credentials.chosen(self)})
 
     @classmethod
     def demo(cls, vault: Vault) -> dict[str, Any]:
@@ -104,7 +94,3 @@ class AccountSettings(BaseModel):
             "mode": "compatible",
             "api_base": SIMULATOR,
         }
-
-
-def shown(value: Any) -> Any:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -32,6 +32,12 @@ def sign(*parts: str) -> str:
     return hashlib.sha1(joined).hexdigest()  # noqa: S324  # fixed by the protocol
 
 
+def require_key(name: str, key: str) -> None:
+    """Raises `ValueError` for an EncodingAESKey that can be none; "" is none at all."""
+    if key and not _KEY_SHAPE.fullmatch(key):
+        raise ValueError(f"{name} has exactly 43 letters and digits")
+
+
 class Cipher:
     """AES-256-CBC with one `encoding_aes_key`, for messages to and from one receiver."""
 

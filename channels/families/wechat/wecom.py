@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from channels.families.wechat.codec import parse_fields
+from channels.families.wechat.crypto import require_key
 from channels.families.wechat.gate import Gate, Keys
+from channels.platforms import credentials
 from channels.platforms.signatures import derive
 from foundation.security import Vault
 
@@ -48,16 +50,9 @@ class CorpSettings(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        missing = [name for name in self.required if not shown(getattr(self, name))]
-        if len(missing) == len(self.required):
-            return self
-        if missing:
-            together = ", ".join(self.required)
-            raise ValueError(f"an account needs {together} together; missing: {', '.join(missing)}")
+        credentials.require_together(self, *self.required)
         for name in ("encoding_aes_key", "previous_aes_key"):
-            key = getattr(self, name).get_secret_value()
-            if key and (len(key) != 43 or not (key.isascii() and key.isalnum())):
-                raise ValueError(f"{name} has exactly 43 letters and digits")
+            require_key(name, credentials.given(self, name))
         return self
 
     @property
@@ -68,8 +63,7 @@ class CorpSettings(BaseModel):
         """These settings where they name an account; otherwise the demo's, changed by what else is set here."""
         if not self.is_demo:
             return self
-        chosen = {name: value for name in self.model_fields_set if shown(value := getattr(self, name))}
-        return type(self).model_validate({**self.demo(vault), **chosen})
+        return type(self).model_validate({**self.demo(vault), **credentials.chosen(self)})
 
     @classmethod
     def demo(cls, vault: Vault) -> dict[str, Any]:
@@ -91,7 +85,3 @@ class CorpSettings(BaseModel):
             sealed_greeting=True,
         )
         return Gate(keys, identify, parse_fields)
-
-
-def shown(value: Any) -> Any:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value

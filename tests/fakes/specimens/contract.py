@@ -97,6 +97,21 @@ def recordings_of(folder: Path) -> Sequence[Path]:
     return [path for path in sorted((folder / "recorded").glob("*.json")) if path.name != "account.json"]
 
 
+class Recorded:
+    """A specimen whose recordings are calls as the platform signed them."""
+
+    channel: Channel
+    folder: Path
+
+    def recordings(self) -> Sequence[Path]:
+        return recordings_of(self.folder)
+
+    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
+        call, expected = recorded_call(path)
+        admit(self.channel, call)
+        return self.channel.read(call), expected
+
+
 def recorded_call(path: Path) -> tuple[Webhook, dict[str, Any]]:
     """A recording is JSON: method, query, headers, body (text), received_at (unix seconds), account, path and `expect`,
     the fields of the one message that comes of it; an empty `expect` means none."""

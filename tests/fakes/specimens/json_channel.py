@@ -6,19 +6,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.contract import Call, Options, Shown
 from tests.fakes.faulty import FaultyTransport, of
-from tests.fakes.specimens.contract import ADAPTERS, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import ADAPTERS, NOW, Fault, Recorded
 
 VALUES = ("", "0", "签名", "\udcff", "a" * 40)
 
 
-class JsonSpecimen:
+class JsonSpecimen(Recorded):
     """A channel's module sets `channel`, `transport` and the path of its sends, and adds its own calls."""
 
     name = ""
@@ -34,14 +31,6 @@ class JsonSpecimen:
         self.account = json.loads((self.folder / "recorded" / "account.json").read_text(encoding="utf-8"))
         self.options = Options(surroundings.vault)
         self.shown: list[Shown] = []
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def seen(self) -> Sequence[str]:
         return [shown.text for shown in self.shown]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -14,17 +13,22 @@ from channels.adapters.messenger.channel import MessengerChannel
 from channels.adapters.messenger.connection import Connection
 from channels.adapters.messenger.settings import MessengerSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.chat import meta
 from service.simulate.chat.messenger import MessengerPlatform
 from service.simulate.contract import Options, Shown
 from tests.fakes import faulty
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 from tests.fakes.specimens.whatsapp import tampered_signatures, webhook_of
 
 
 @dataclass
-class MessengerSpecimen:
+class MessengerSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -41,14 +45,6 @@ class MessengerSpecimen:
 
     def channel_with(self, settings: MessengerSettings) -> MessengerChannel:
         return MessengerChannel(settings, self.surroundings, Connection(settings, transport=self.transport))
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return self._call(message={"mid": f"m_T{number}", "text": text})

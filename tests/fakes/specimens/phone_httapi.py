@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import fromstring
 
 from pydantic import SecretStr
@@ -15,18 +13,17 @@ from channels.adapters.phone_httapi.channel import PhoneHttapiChannel
 from channels.adapters.phone_httapi.codec import credentials
 from channels.adapters.phone_httapi.settings import PhoneHttapiSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.contract import Options
 from service.simulate.phone.calling import Caller
 from service.simulate.phone.phone_httapi import BINDING, Httapi
 from tests.fakes.specimens.calls import spoiled, webhook_of
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, recorded_call, recordings_of
+from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, Recorded
 
 HEADER = "authorization"
 
 
 @dataclass
-class PhoneHttapiSpecimen:
+class PhoneHttapiSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -37,14 +34,6 @@ class PhoneHttapiSpecimen:
         self.platform = Httapi(self.settings, options, self.surroundings.clock, lambda shown: None)
         self.channel: Channel = PhoneHttapiChannel(self.settings, self.surroundings)
         self.caller = Caller(CUSTOMER, "+8613800138000")
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         where = {"step": "turn", "lang": "zh", "turn": str(number), BINDING: f"said{number}"}

@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,18 +14,17 @@ from channels.adapters.phone_jambonz.channel import PhoneJambonzChannel
 from channels.adapters.phone_jambonz.settings import PhoneJambonzSettings
 from channels.contract import Channel, Surroundings, Webhook
 from channels.families.speech.telephone import Line
-from foundation.messages import InboundMessage
 from service.simulate.contract import Options
 from service.simulate.phone.calling import Caller
 from service.simulate.phone.phone_jambonz import Jambonz
 from tests.fakes.specimens.calls import spoiled, webhook_of
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, recorded_call, recordings_of
+from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, Recorded
 
 HEADER = "jambonz-signature"
 
 
 @dataclass
-class PhoneJambonzSpecimen:
+class PhoneJambonzSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -41,14 +38,6 @@ class PhoneJambonzSpecimen:
     def _platform(self, settings: PhoneJambonzSettings) -> Jambonz:
         options = Options(self.surroundings.vault, url=self.surroundings.public_url)
         return Jambonz(settings, options, self.surroundings.clock, lambda shown: None)
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return webhook_of(self.platform.speaks(self.caller, text, self._where(number)))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 from xml.etree.ElementTree import fromstring
 
@@ -15,18 +13,17 @@ from pydantic import SecretStr
 from channels.adapters.phone_twilio.channel import PhoneTwilioChannel
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.contract import Options
 from service.simulate.phone.calling import Caller
 from service.simulate.phone.phone_twilio import TwilioVoice
 from tests.fakes.specimens.calls import spoiled, webhook_of
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, recorded_call, recordings_of
+from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, Recorded
 
 HEADER = "x-twilio-signature"
 
 
 @dataclass
-class PhoneTwilioSpecimen:
+class PhoneTwilioSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -40,14 +37,6 @@ class PhoneTwilioSpecimen:
     def _platform(self, settings: PhoneTwilioSettings) -> TwilioVoice:
         options = Options(self.surroundings.vault, url=self.surroundings.public_url)
         return TwilioVoice(settings, options, self.surroundings.clock, lambda shown: None)
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         where = {"step": "turn", "lang": "zh", "turn": str(number)}

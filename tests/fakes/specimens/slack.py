@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -15,15 +13,20 @@ from channels.adapters.slack.channel import SlackChannel
 from channels.adapters.slack.connection import Connection
 from channels.adapters.slack.settings import SlackSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.chat.slack import SlackPlatform
 from service.simulate.contract import Call, Options, Shown
 from tests.fakes import faulty
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 
 
 @dataclass
-class SlackSpecimen:
+class SlackSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -39,14 +42,6 @@ class SlackSpecimen:
 
     def _channel(self, settings: SlackSettings) -> SlackChannel:
         return SlackChannel(settings, self.surroundings, Connection(settings, transport=self.transport))
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         ts = f"{int(NOW.timestamp())}.{number:06d}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -14,17 +12,16 @@ from channels.adapters.sms_aliyun.channel import SmsAliyunChannel
 from channels.adapters.sms_aliyun.connection import Connection
 from channels.adapters.sms_aliyun.settings import NAME, SmsAliyunSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.contract import Options, Shown
 from service.simulate.sms.aliyun import AliyunPlatform
 from tests.fakes.sms_network import Network, as_webhook, wrong_paths
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, Fault, Recorded
 
 PHONE = "13800138000"
 
 
 @dataclass
-class SmsAliyunSpecimen:
+class SmsAliyunSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -43,14 +40,6 @@ class SmsAliyunSpecimen:
         settings = self.settings.model_copy(update=changed)
         connection = Connection(settings, self.surroundings.clock, transport=self.network)
         return SmsAliyunChannel(settings, self.surroundings, connection)
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return as_webhook(self.platform.batch([self.platform.item(PHONE, text, str(10**9 + number))]), NAME)

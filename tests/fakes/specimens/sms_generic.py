@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,17 +14,22 @@ from channels.adapters.sms_generic.channel import SmsGenericChannel
 from channels.adapters.sms_generic.connection import Connection
 from channels.adapters.sms_generic.settings import NAME, SmsGenericSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.contract import Options, Shown
 from service.simulate.sms.generic import OTHER_SECRET, GatewayPlatform
 from tests.fakes.sms_network import Network, as_webhook, bent, with_header
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 
 _PLACE = re.compile(r"\A\(\d+/\d+\) ")
 
 
 @dataclass
-class SmsGenericSpecimen:
+class SmsGenericSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -44,14 +47,6 @@ class SmsGenericSpecimen:
     def channel_with(self, **changed: object) -> SmsGenericChannel:
         settings = self.settings.model_copy(update=changed)
         return SmsGenericChannel(settings, self.surroundings, Connection(settings, transport=self.network))
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return as_webhook(self.platform.call({"id": f"m-{number}", "from": CUSTOMER, "text": text}), NAME)

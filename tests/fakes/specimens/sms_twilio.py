@@ -6,8 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -15,17 +13,22 @@ from channels.adapters.sms_twilio.channel import SmsTwilioChannel
 from channels.adapters.sms_twilio.connection import Connection
 from channels.adapters.sms_twilio.settings import NAME, SmsTwilioSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.contract import Options, Shown
 from service.simulate.sms.twilio import TwilioPlatform
 from tests.fakes.sms_network import Network, as_webhook, bent, with_header
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 
 _PLACE = re.compile(r"\A\(\d+/\d+\) ")
 
 
 @dataclass
-class SmsTwilioSpecimen:
+class SmsTwilioSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -42,14 +45,6 @@ class SmsTwilioSpecimen:
     def channel_with(self, **changed: object) -> SmsTwilioChannel:
         settings = self.settings.model_copy(update=changed)
         return SmsTwilioChannel(settings, self.surroundings, Connection(settings, transport=self.network))
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         fields = {"From": CUSTOMER, "Body": text, "MessageSid": f"SM{number:032d}", "NumMedia": "0"}

@@ -7,7 +7,6 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from joserfc import jws
@@ -17,15 +16,20 @@ from channels.adapters.teams import demo
 from channels.adapters.teams.channel import TeamsChannel
 from channels.adapters.teams.settings import TeamsSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.chat.teams import TeamsPlatform
 from service.simulate.contract import Call, Options, Shown
 from tests.fakes import faulty
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 
 
 @dataclass
-class TeamsSpecimen:
+class TeamsSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -43,14 +47,6 @@ class TeamsSpecimen:
         theirs = demo.key_document(self.surroundings.vault)["keys"]
         self.teams.keys.take({"keys": [*theirs, *self.recorded_keys]})
         self.channel: Channel = self.teams
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return self._call({"id": str(1790000000000 + number), "type": "message", "text": text})

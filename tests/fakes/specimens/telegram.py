@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -14,11 +13,16 @@ from channels.adapters.telegram.channel import HEADER, TelegramChannel
 from channels.adapters.telegram.connection import Connection
 from channels.adapters.telegram.settings import TelegramSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.chat.telegram import TelegramPlatform
 from service.simulate.contract import Call, Options, Shown
 from tests.fakes import faulty
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 
 
 def webhook_of(call: Call) -> Webhook:
@@ -26,7 +30,7 @@ def webhook_of(call: Call) -> Webhook:
 
 
 @dataclass
-class TelegramSpecimen:
+class TelegramSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -43,14 +47,6 @@ class TelegramSpecimen:
 
     def _channel(self, settings: TelegramSettings) -> TelegramChannel:
         return TelegramChannel(settings, self.surroundings, Connection(settings, transport=self.transport))
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return self._call("message", number, text=text)

@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -15,16 +13,21 @@ from channels.adapters.wechat_mini.channel import WechatMiniChannel
 from channels.adapters.wechat_mini.connection import Connection
 from channels.adapters.wechat_mini.settings import NAME, WechatMiniSettings
 from channels.contract import Channel, Surroundings, Webhook
-from foundation.messages import InboundMessage
 from service.simulate.contract import Call, Options, Shown
 from service.simulate.wechat.wechat_mini import WechatMiniPlatform
 from tests.fakes import wechat_platform
 from tests.fakes.faulty import FaultyTransport
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 
 
 @dataclass
-class WechatMiniSpecimen:
+class WechatMiniSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -41,14 +44,6 @@ class WechatMiniSpecimen:
     def _channel(self, settings: WechatMiniSettings) -> WechatMiniChannel:
         connection = Connection(settings, self.surroundings, transport=self.transport)
         return WechatMiniChannel(settings, self.surroundings, connection)
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return self._call({"MsgType": "text", "Content": text, "MsgId": str(10**17 + number)})

@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,15 +14,20 @@ from channels.adapters.wechat_oa.connection import Connection
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.contract import Channel, Surroundings, Webhook
 from channels.families.wechat.codec import render_xml
-from foundation.messages import InboundMessage
 from service.simulate.wechat.wechat_callback import render_call
 from tests.fakes import wechat_platform
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 from tests.fakes.wechat_platform import WechatPlatform
 
 
 @dataclass
-class WechatOaSpecimen:
+class WechatOaSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -38,14 +41,6 @@ class WechatOaSpecimen:
     def _channel(self, settings: WechatOaSettings) -> WechatOaChannel:
         connection = Connection(settings, self.surroundings, transport=self.platform)
         return WechatOaChannel(settings, self.surroundings, connection)
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return self._call({"MsgType": "text", "Content": text, "MsgId": str(10**17 + number)})

@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,17 +14,22 @@ from channels.adapters.wecom_app.connection import Connection
 from channels.adapters.wecom_app.settings import NAME, WecomAppSettings
 from channels.contract import Channel, Surroundings, Webhook
 from channels.families.wechat.codec import render_xml
-from foundation.messages import InboundMessage
 from service.simulate.contract import Call, Options, Shown
 from service.simulate.wechat import wecom
 from service.simulate.wechat.wecom_app import WecomAppPlatform
 from tests.fakes import wechat_platform
 from tests.fakes.faulty import FaultyTransport
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 
 
 @dataclass
-class WecomAppSpecimen:
+class WecomAppSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -43,14 +46,6 @@ class WecomAppSpecimen:
     def _channel(self, settings: WecomAppSettings) -> WecomAppChannel:
         connection = Connection(settings, self.surroundings, transport=self.transport)
         return WecomAppChannel(settings, self.surroundings, connection)
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return self._call({"MsgType": "text", "Content": text, "MsgId": str(10**17 + number)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -15,12 +14,17 @@ from channels.adapters.whatsapp.connection import Connection
 from channels.adapters.whatsapp.settings import WhatsappSettings
 from channels.contract import Channel, Surroundings, Webhook
 from channels.families.meta.signature import HEADER, sign
-from foundation.messages import InboundMessage
 from service.simulate.chat import meta
 from service.simulate.chat.whatsapp import WhatsappPlatform
 from service.simulate.contract import Call, Options, Shown
 from tests.fakes import faulty
-from tests.fakes.specimens.contract import ADAPTERS, CUSTOMER, NOW, Fault, recorded_call, recordings_of
+from tests.fakes.specimens.contract import (
+    ADAPTERS,
+    CUSTOMER,
+    NOW,
+    Fault,
+    Recorded,
+)
 
 
 def webhook_of(call: Call) -> Webhook:
@@ -46,7 +50,7 @@ def tampered_signatures(call: Webhook) -> Sequence[Webhook]:
 
 
 @dataclass
-class WhatsappSpecimen:
+class WhatsappSpecimen(Recorded):
     surroundings: Surroundings
 
     def __post_init__(self) -> None:
@@ -63,14 +67,6 @@ class WhatsappSpecimen:
 
     def channel_with(self, settings: WhatsappSettings) -> WhatsappChannel:
         return WhatsappChannel(settings, self.surroundings, Connection(settings, transport=self.transport))
-
-    def recordings(self) -> Sequence[Path]:
-        return recordings_of(self.folder)
-
-    def read_recording(self, path: Path) -> tuple[Sequence[InboundMessage], dict[str, Any]]:
-        call, expected = recorded_call(path)
-        self.channel.verify(call)
-        return self.channel.read(call), expected
 
     def text_call(self, text: str, number: int) -> Webhook:
         return self._call({"type": "text", "text": {"body": text}}, number)

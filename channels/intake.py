@@ -19,18 +19,15 @@ from channels import text as texts
 from channels.contract import (
     Accepted,
     Acknowledgement,
-    Answering,
     Channel,
-    Preparing,
     ProofWriter,
     Receipt,
-    Remembering,
-    Reporting,
     Watermark,
     Webhook,
 )
-from channels.elsewhere import Elsewhere
-from channels.exchange import Exchange
+from channels.outbound.elsewhere import Elsewhere
+from channels.outbound.exchange import Exchange
+from channels.promises import Answering, Preparing, Remembering, Reporting
 from channels.refusals import Refusals
 from foundation import conversations, errors
 from foundation.bus.contract import Bus, Entry

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from channels.contract import MAIN, Channel, Hosting
+from channels.contract import MAIN, Channel
+from channels.promises import Hosting
 from foundation.messages import TenantId
 
 Channels = Mapping[tuple[TenantId, str], Channel]

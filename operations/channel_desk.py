@@ -17,10 +17,16 @@ from pydantic import BaseModel, SecretStr
 
 from channels import accounts, refusals
 from channels.accounts import Account
-from channels.contract import MAIN, Addressed, Channel, ChannelSpec, Surroundings, Testing
+from channels.contract import (
+    MAIN,
+    Channel,
+    ChannelSpec,
+    Surroundings,
+)
 from channels.places import find_channel, place
 from channels.platforms import shelf
 from channels.platforms.shelf import TokenState
+from channels.promises import Addressed, Testing
 from channels.refusals import Refusals
 from foundation import errors
 from foundation.clock import Clock

@@ -16,8 +16,15 @@ import structlog
 from pydantic import BaseModel
 
 from channels import accounts
-from channels.contract import MAIN, Channel, ChannelSpec, Door, Pulling, Surroundings
+from channels.contract import (
+    MAIN,
+    Channel,
+    ChannelSpec,
+    Door,
+    Surroundings,
+)
 from channels.places import place
+from channels.promises import Pulling
 from foundation import errors
 from foundation import settings as configuration
 from foundation.errors import ConfigurationError

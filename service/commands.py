@@ -24,8 +24,10 @@ from foundation import errors, telemetry
 from foundation import settings as configuration
 from foundation.security import Vault
 from foundation.settings import Settings
-from service import channel_commands, http, keys, knowledge_commands, rehearsal, wiring
 from service import doctor as checks
+from service import http, keys, rehearsal, wiring
+from service.remotely import channels as channel_commands
+from service.remotely import knowledge as knowledge_commands
 from service.simulate import registry as simulators
 from service.simulate.contract import Options
 

@@ -25,7 +25,7 @@ TABLES = (
     "operations.records",
     "channels.accounts",
     "channels.media.records",
-    "channels.rates",
+    "channels.outbound.rates",
     "channels.records",
     "channels.platforms.shelf",
     "channels.refusals",

@@ -32,9 +32,9 @@ from agent.writing import Writing
 from channels import endpoints
 from channels import registry as channel_registry
 from channels.contract import Surroundings
-from channels.delivery import Delivery
-from channels.elsewhere import Elsewhere
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
+from channels.outbound.elsewhere import Elsewhere
 from channels.places import find_channel
 from customers.behaviour import Behaviour
 from customers.directory import Directory
@@ -70,9 +70,9 @@ from retrieval.index import KnowledgeIndex
 from retrieval.index_chroma import ChromaIndex
 from retrieval.ingestion import Ingestion
 from retrieval.search import KnowledgeBase
-from retrieval.sources.markdown_folder import MarkdownFolder
-from service import handlers, keys
+from service import first_start, handlers, keys
 from service.channel_set import ChannelSet, names_to_open
+from service.foresight import Foresight
 from service.hearing.files import Hearing
 from service.hearing.senses import Senses
 from service.operator import Doorman
@@ -86,8 +86,6 @@ from service.worker import Pace, Worker
 log = structlog.get_logger(__name__)
 
 ROOT = Path(__file__).parent.parent
-DEMO_ARTICLES = ROOT / "demo" / "shop" / "articles"
-DEMO_PASSWORD = "huiliu-demo"  # noqa: S105  # shown on the demo's own login page; production refuses to start with it
 
 VECTORS = "vectors.db"
 """The cache of embeddings in the data directory; rehearsals share it."""
@@ -148,7 +146,6 @@ class System:
     hearing: Hearing = field(init=False)
     worker: Worker = field(init=False)
     _understander: Understander = field(init=False)
-    _thinking: set[asyncio.Task[None]] = field(default_factory=set)
     _open: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -188,11 +185,11 @@ class System:
         warming = asyncio.create_task(asyncio.to_thread(detect_language, WARM_UP))
         stack.push_async_callback(asyncio.wait, [warming])
         for tenant in self.tenants:
-            await self._prepare(tenant)
+            await first_start.prepare(self, tenant)
 
     def start_work(self) -> None:
         """Turns are done in this process from now on."""
-        self.intake.foretell = self._begin_thinking
+        self.intake.foretell = Foresight(self._understander).begin
         self.worker.start()
 
     def start_fetching(self) -> None:
@@ -249,21 +246,6 @@ class System:
             writing=Writing(), clock=self.clock, model=self.model, sign_in_link=self._sign_in_link, stream=self._stream,
         )  # fmt: skip
 
-    async def _prepare(self, tenant: TenantId) -> None:
-        """First start of a tenant: staff, articles. Later starts: finish what a crash left, make sure the index answers."""
-        password = self.settings.staff_password.get_secret_value() or DEMO_PASSWORD
-        await self.staff.ensure_first(tenant, password)
-        if not await self.articles.catalogue(tenant):
-            folder = self.settings.articles or DEMO_ARTICLES
-            report = await self.ingestion.import_source(tenant, MarkdownFolder(folder), author="setup")
-            log.info("articles imported", tenant=tenant, new=report.new, problems=len(report.problems))
-        await self.ingestion.settle(tenant)
-        health = await self.ingestion.check(tenant)
-        if not health.ok:
-            log.warning("the index is built anew", tenant=tenant, reason=health.reason)
-            await self.ingestion.rebuild(tenant)
-        await self.knowledge.warm(tenant)
-
     async def _fetch_again(self, member: Member, conversation_id: ConversationId, message_id: str) -> object:
         """The console is put together before anything is open."""
         return await self.hearing.fetch_again(member, conversation_id, message_id)
@@ -280,19 +262,6 @@ class System:
 
         token = await self.database.write(make)
         return f"{self.settings.address}/sign-in?token={token}" if token else ""
-
-    def _begin_thinking(self, text: str) -> None:
-        """The vectors of a message are computed while it is stored and taken."""
-        task = asyncio.create_task(self._understander.prepare(text))
-        self._thinking.add(task)
-        task.add_done_callback(self._stop_thinking)
-
-    def _stop_thinking(self, task: asyncio.Task[None]) -> None:
-        self._thinking.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.info(
-                "not prepared", error=type(task.exception()).__name__
-            )  # the turn meets the same and deals with it
 
     def _stream(self, conversation_id: ConversationId, message_id: MessageId, index: int, text: str) -> None:
         self.hub.tell(

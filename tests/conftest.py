@@ -49,7 +49,7 @@ TABLES = (
     "channels.registry",
     "channels.accounts",
     "channels.media.records",
-    "channels.rates",
+    "channels.outbound.rates",
     "channels.platforms.shelf",
     "channels.refusals",
 )

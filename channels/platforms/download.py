@@ -11,9 +11,9 @@ from urllib.parse import urljoin
 
 import httpx
 
-from channels.contract import Media
 from channels.platforms.api import ANSWER_LIMIT, TIMEOUT_SECONDS
 from channels.platforms.guarded import LAST_PORT, GuardedTransport
+from channels.promises import Media
 from foundation import errors
 
 REDIRECTS = 3

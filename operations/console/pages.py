@@ -24,10 +24,10 @@ from operations.channel_desk import ChannelDesk
 from operations.console import entrance, frame
 from operations.console.attachments import FetchAgain
 from operations.console.channels import ChannelsPage
+from operations.console.content.knowledge import KnowledgePage
+from operations.console.content.prompts import PromptsPage
 from operations.console.desk import DeskPage
 from operations.console.entrance import Entrance
-from operations.console.knowledge import KnowledgePage
-from operations.console.prompts import PromptsPage
 from operations.console.reading import DeskReading
 from operations.desk import Desk
 from prompts.library import Library

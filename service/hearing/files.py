@@ -18,10 +18,10 @@ from typing import Protocol
 import structlog
 
 from channels import text as texts
-from channels.contract import Fetching, Media
 from channels.media import kinds
 from channels.media import records as media
 from channels.places import Channels, find_channel
+from channels.promises import Fetching, Media
 from foundation import conversations, errors
 from foundation.bus.contract import Outcome, Turn
 from foundation.clock import Clock

@@ -17,7 +17,13 @@ import structlog
 
 from channels import degrade
 from channels import text as texts
-from channels.contract import BODY_LIMIT, Answering, Fetching, Part, Surroundings, Webhook
+from channels.contract import (
+    BODY_LIMIT,
+    Part,
+    Surroundings,
+    Webhook,
+)
+from channels.promises import Answering, Fetching
 from channels.registry import CHANNELS
 from foundation import errors
 from foundation.live import Hub

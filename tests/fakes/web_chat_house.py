@@ -24,9 +24,9 @@ from starlette.applications import Starlette
 from channels import endpoints
 from channels.adapters.web_chat.connection import Settings, WebChat
 from channels.contract import Channel, Surroundings
-from channels.delivery import Delivery
 from channels.families.live_chat.sockets import Timing
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
 from customers.behaviour import Behaviour
 from foundation import conversations
 from foundation.bus.contract import Bus, Outcome, Outgoing, Turn

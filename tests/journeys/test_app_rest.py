@@ -367,7 +367,7 @@ async def test_devices_are_bounded_and_their_names_are_checked(
 
 
 async def test_test_of_the_account_calls_the_push_service(house: AppHouse) -> None:
-    from channels.contract import Testing
+    from channels.promises import Testing
 
     assert isinstance(house.channel, Testing)
     assert "k1 (HS256), k2 (HS256)" in await house.channel.test()

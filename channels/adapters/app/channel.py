@@ -23,7 +23,6 @@ from channels.contract import (
     Channel,
     ChannelSpec,
     Door,
-    Media,
     Part,
     Surroundings,
     Webhook,
@@ -33,6 +32,7 @@ from channels.families.live_chat.messages import Messages
 from channels.families.live_chat.rooms import Rooms
 from channels.families.live_chat.sockets import Lobby, Parts, Timing
 from channels.families.live_chat.uploads import Uploads
+from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Signal

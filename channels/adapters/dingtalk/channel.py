@@ -21,7 +21,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Surroundings,
     Webhook,
@@ -29,6 +28,7 @@ from channels.contract import (
 from channels.platforms import signatures
 from channels.platforms.posting import Posting
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 from foundation.clock import Clock, to_milliseconds
 from foundation.messages import Attachment, InboundMessage

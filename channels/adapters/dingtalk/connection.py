@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from channels.adapters.dingtalk.settings import NAME, DingtalkSettings
-from channels.contract import Media
 from channels.platforms.coded import CREDENTIALS, CodedApi, Meaning, refusal, with_token
 from channels.platforms.payloads import dump, list_at, words
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 
 SESSION_OVER = f"{NAME}_session_over"

@@ -18,7 +18,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Surroundings,
     Webhook,
@@ -27,6 +26,7 @@ from channels.platforms import signatures
 from channels.platforms.payloads import dump
 from channels.platforms.posting import Posting
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 from foundation.messages import Attachment, InboundMessage
 

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from channels.adapters.douyin.settings import NAME, DouyinSettings
-from channels.contract import Media
 from channels.platforms.coded import CREDENTIALS, CodedApi, Meaning, closed, refusal, with_token
 from channels.platforms.payloads import at, words
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 from foundation.clock import Clock, to_milliseconds
 

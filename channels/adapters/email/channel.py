@@ -25,13 +25,13 @@ from channels.contract import (
     Channel,
     ChannelSpec,
     Door,
-    Media,
     Part,
     Surroundings,
     Webhook,
 )
 from channels.platforms.shelf import Shelf
 from channels.platforms.signatures import derive
+from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

@@ -22,7 +22,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Rate,
     Receipt,
@@ -32,6 +31,7 @@ from channels.contract import (
 from channels.platforms.payloads import dump
 from channels.platforms.posting import Posting
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 from foundation.messages import Attachment, InboundMessage
 

@@ -13,10 +13,10 @@ from urllib.parse import quote
 import httpx
 
 from channels.adapters.feishu.settings import NAME, FeishuSettings
-from channels.contract import Media
 from channels.platforms.coded import CREDENTIALS, CodedApi, Meaning, refusal, with_token
 from channels.platforms.payloads import words
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 
 RECALLED = f"{NAME}_recalled"

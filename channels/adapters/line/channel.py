@@ -22,7 +22,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Surroundings,
     Webhook,
@@ -31,6 +30,7 @@ from channels.platforms import signatures
 from channels.platforms.download import fetch_public
 from channels.platforms.payloads import words
 from channels.platforms.posting import Posting
+from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import httpx
 
 from channels.adapters.line.settings import LineSettings
-from channels.contract import Media
 from channels.platforms.api import Api
 from channels.platforms.payloads import items, words
+from channels.promises import Media
 
 NAME = "line"
 TITLE = "LINE"

@@ -9,9 +9,9 @@ import httpx
 
 from channels.adapters.messenger.codec import NAME, TITLE
 from channels.adapters.messenger.settings import MessengerSettings
-from channels.contract import Media
 from channels.families.meta.graph import GraphApi, Meaning, busy, closed, hosts_of, passing, permanent
 from channels.platforms import payloads
+from channels.promises import Media
 
 _WINDOW_CLOSED = closed("window_closed", "Messenger lets us write again after the customer's next message.")
 _UNREACHABLE = permanent("unreachable", "The customer does not take messages from the page any more.")

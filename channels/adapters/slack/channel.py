@@ -20,7 +20,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Rate,
     Surroundings,
@@ -29,6 +28,7 @@ from channels.contract import (
 from channels.platforms import signatures
 from channels.platforms.payloads import words
 from channels.platforms.posting import Posting
+from channels.promises import Media
 from foundation import errors
 from foundation.messages import Attachment, InboundMessage
 

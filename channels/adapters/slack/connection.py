@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from channels.adapters.slack.settings import SlackSettings
-from channels.contract import Media
 from channels.platforms.api import Api, retry_after
 from channels.platforms.payloads import is_at
+from channels.promises import Media
 from foundation import errors
 from foundation.messages import Attachment
 

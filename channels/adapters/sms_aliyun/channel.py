@@ -19,13 +19,13 @@ from channels.contract import (
     Channel,
     ChannelSpec,
     Part,
-    Reach,
     Receipt,
     Surroundings,
     Webhook,
 )
 from channels.families import sms
 from channels.platforms.signatures import secrets_of
+from channels.promises import Reach
 from foundation.messages import InboundMessage
 
 log = structlog.get_logger(__name__)

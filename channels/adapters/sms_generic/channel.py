@@ -18,9 +18,7 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
-    Reach,
     Receipt,
     Surroundings,
     Webhook,
@@ -30,6 +28,7 @@ from channels.platforms import standard_webhooks
 from channels.platforms.download import fetch_public
 from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
+from channels.promises import Media, Reach
 from foundation import errors
 from foundation.messages import Attachment, InboundMessage
 

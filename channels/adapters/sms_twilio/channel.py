@@ -19,9 +19,7 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
-    Reach,
     Receipt,
     Surroundings,
     Webhook,
@@ -29,6 +27,7 @@ from channels.contract import (
 from channels.families.sms import OptOuts, keywords, numbered
 from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
+from channels.promises import Media, Reach
 from foundation import errors
 from foundation.messages import Attachment, InboundMessage
 

@@ -13,8 +13,8 @@ from urllib.parse import quote, urljoin, urlsplit
 import httpx
 
 from channels.adapters.sms_twilio.settings import NAME, SmsTwilioSettings
-from channels.contract import Media
 from channels.platforms.api import Api
+from channels.promises import Media
 from foundation import errors
 
 REDIRECTS = 3

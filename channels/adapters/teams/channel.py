@@ -23,7 +23,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Rate,
     Surroundings,
@@ -31,6 +30,7 @@ from channels.contract import (
 )
 from channels.platforms.posting import Posting
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

@@ -12,10 +12,10 @@ import httpx
 
 from channels.adapters.teams.codec import Context, render_conversation
 from channels.adapters.teams.settings import TeamsSettings
-from channels.contract import Media
 from channels.platforms.api import Api, retry_after
 from channels.platforms.payloads import is_at
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 from foundation.messages import Attachment
 

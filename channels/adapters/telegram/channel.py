@@ -18,13 +18,13 @@ from channels.contract import (
     Acknowledgement,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Surroundings,
     Webhook,
 )
 from channels.platforms import payloads, signatures
 from channels.platforms.posting import Posting
+from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

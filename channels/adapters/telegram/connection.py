@@ -14,8 +14,8 @@ import httpx
 
 from channels.adapters.telegram.codec import NAME, TITLE
 from channels.adapters.telegram.settings import TelegramSettings
-from channels.contract import Media
 from channels.platforms import api, payloads
+from channels.promises import Media
 from foundation import errors
 
 _REFUSALS: Mapping[int, tuple[str, str]] = {

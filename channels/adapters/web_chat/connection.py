@@ -19,7 +19,6 @@ from channels.contract import (
     Channel,
     ChannelSpec,
     Door,
-    Media,
     Part,
     Surroundings,
     Webhook,
@@ -29,6 +28,7 @@ from channels.families.live_chat.messages import Messages
 from channels.families.live_chat.rooms import Rooms
 from channels.families.live_chat.sockets import Lobby, Parts, Timing
 from channels.families.live_chat.uploads import Uploads
+from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Signal

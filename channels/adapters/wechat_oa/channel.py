@@ -19,7 +19,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Surroundings,
     Webhook,
@@ -27,6 +26,7 @@ from channels.contract import (
 from channels.families.wechat.codec import parse_fields
 from channels.families.wechat.gate import Gate
 from channels.families.wechat.gated import Gated
+from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

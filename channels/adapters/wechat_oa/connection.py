@@ -8,11 +8,12 @@ from __future__ import annotations
 import httpx
 
 from channels.adapters.wechat_oa.settings import NAME, WechatOaSettings
-from channels.contract import Media, Surroundings
+from channels.contract import Surroundings
 from channels.families.wechat import api as wechat_api
 from channels.families.wechat import refusals as wechat_refusals
 from channels.platforms.api import Api
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 
 TYPING_REFUSED_QUIETLY = frozenset({45080, 45081})
 """No message within the last 30 s, or already typing: neither is worth a word."""

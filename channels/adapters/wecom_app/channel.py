@@ -17,13 +17,13 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Rate,
     Surroundings,
     Webhook,
 )
 from channels.families.wechat.gated import Gated
+from channels.promises import Media
 from foundation import errors
 from foundation.messages import Attachment, InboundMessage
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import httpx
 
 from channels.adapters.wecom_app.settings import NAME, WecomAppSettings
-from channels.contract import Media, Surroundings
+from channels.contract import Surroundings
 from channels.families.wechat import api as wechat_api
 from channels.families.wechat import refusals as wechat_refusals
 from channels.platforms.api import Api
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 
 

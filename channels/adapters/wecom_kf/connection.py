@@ -12,12 +12,12 @@ from typing import Any, Literal
 import httpx
 
 from channels.adapters.wecom_kf.settings import NAME, WecomKfSettings
-from channels.contract import Media
 from channels.families.wechat import api as wechat_api
 from channels.families.wechat import refusals as wechat_refusals
 from channels.families.wechat.codec import render_json
 from channels.platforms.api import Api
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 from foundation import errors
 
 PAGE = 1000

@@ -18,7 +18,6 @@ from channels.contract import (
     Capabilities,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Surroundings,
     Webhook,
@@ -26,6 +25,7 @@ from channels.contract import (
 from channels.platforms import signatures
 from channels.platforms.posting import Posting
 from channels.platforms.replays import Replays
+from channels.promises import Media
 from foundation import errors
 from foundation.messages import Attachment, InboundMessage
 

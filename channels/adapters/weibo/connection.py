@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 
 from channels.adapters.weibo.settings import NAME, WeiboSettings
-from channels.contract import Media
 from channels.platforms.coded import CREDENTIALS, CodedApi, Meaning, closed, refusal
 from channels.platforms.payloads import words
+from channels.promises import Media
 from foundation import errors
 
 _TOKEN = refusal(CREDENTIALS, "Weibo does not take the access token any more; bind the account again.")

@@ -19,7 +19,6 @@ from channels.contract import (
     Acknowledgement,
     Channel,
     ChannelSpec,
-    Media,
     Part,
     Receipt,
     Surroundings,
@@ -28,6 +27,7 @@ from channels.contract import (
 from channels.families.meta.signature import MetaGate
 from channels.platforms.posting import Posting
 from channels.platforms.signatures import secrets_of
+from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Attachment, InboundMessage

@@ -12,9 +12,9 @@ import httpx
 
 from channels.adapters.whatsapp.codec import NAME, TITLE
 from channels.adapters.whatsapp.settings import WhatsappSettings
-from channels.contract import Media
 from channels.families.meta.graph import GraphApi, Meaning, busy, closed, hosts_of, passing, permanent
 from channels.platforms import payloads
+from channels.promises import Media
 from foundation import errors
 
 _MEDIA_REFUSED = Meaning(errors.UnsupportedContent, "media", "WhatsApp cannot take this file.")

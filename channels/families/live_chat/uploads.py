@@ -11,11 +11,12 @@ import base64
 from pathlib import Path
 from typing import Literal
 
-from channels.contract import Media, Surroundings
+from channels.contract import Surroundings
 from channels.families.live_chat import records
 from channels.families.live_chat.records import Upload
 from channels.families.live_chat.tokens import Pass
 from channels.media import kinds
+from channels.promises import Media
 from foundation import errors, security
 from foundation.messages import Attachment
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-from channels.contract import Media
 from channels.platforms import api, payloads
+from channels.promises import Media
 from foundation import errors
 
 _HOST = re.compile(r"[a-z0-9.-]+")

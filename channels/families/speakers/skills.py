@@ -21,7 +21,6 @@ from channels.contract import (
     BODY_LIMIT,
     Acknowledgement,
     Capabilities,
-    Companion,
     Door,
     Part,
     Surroundings,
@@ -29,6 +28,7 @@ from channels.contract import (
 )
 from channels.families.speakers import spoken
 from channels.families.speakers.spoken import Speech
+from channels.promises import Companion
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import ContentKind, Identifier, InboundMessage, MessageId
@@ -66,7 +66,7 @@ class Utterance:
 
 
 class Skill(ABC):
-    """Keeps `contract.Channel`, `contract.Answering` and `contract.Companioned`, but for `verify`."""
+    """Keeps `contract.Channel`, `promises.Answering` and `promises.Companioned`, but for `verify`."""
 
     name: str
     language = "zh"

@@ -21,7 +21,6 @@ from starlette.routing import BaseRoute
 from channels.contract import (
     Acknowledgement,
     Capabilities,
-    Companion,
     Door,
     Part,
     Surroundings,
@@ -30,6 +29,7 @@ from channels.contract import (
 from channels.families.sms import e164
 from channels.families.speech import numerals, spoken
 from channels.families.speech.phone_settings import PhoneSettings
+from channels.promises import Companion
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.messages import Identifier, InboundMessage, MessageId

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import structlog
 
-from channels.contract import Media
 from channels.families.wechat import refusals as wechat_refusals
 from channels.families.wechat.refusals import CREDENTIALS_WRONG, TOKEN_WRONG, Table
 from channels.platforms.api import Api
 from channels.platforms.shelf import Shelf
+from channels.promises import Media
 
 log = structlog.get_logger(__name__)
 

@@ -2,7 +2,7 @@
 
 One module a channel in this folder and one line in `__init__`. A channel whose customers come in by routes of its own
 (the web chat) or that fetches its messages keeps the shorter promise of `Specimen`; one with a webhook that of
-`WebhookSpecimen`; one that replies in the answer to its webhook (`channels.contract.Answering`) that of `CallSpecimen`.
+`WebhookSpecimen`; one that replies in the answer to its webhook (`channels.promises.Answering`) that of `CallSpecimen`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from channels.contract import Channel, Preparing, Webhook
+from channels.contract import Channel, Webhook
+from channels.promises import Preparing
 from foundation.messages import InboundMessage
 
 ADAPTERS = Path(__file__).parents[3] / "channels" / "adapters"

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from channels import records
 from channels.contract import Acknowledgement, Capabilities, Door, Part, Receipt, Watermark, Webhook
-from channels.delivery import Delivery
+from channels.outbound.delivery import Delivery
 from channels.places import Channels, find_channel, find_listener, place
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing

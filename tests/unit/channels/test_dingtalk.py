@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from channels import contract
+from channels import promises
 from channels.adapters.dingtalk import codec
 from channels.adapters.dingtalk.settings import DingtalkSettings
-from channels.contract import Fetching
+from channels.promises import Fetching
 from foundation import errors
 from foundation.messages import Attachment, Choice, InboundMessage, TenantId
 from foundation.security import Vault
@@ -215,5 +215,5 @@ async def test_file_is_fetched_by_its_download_code(dingtalk: DingtalkSpecimen) 
 
 
 async def test_account_is_tested_by_its_token(dingtalk: DingtalkSpecimen) -> None:
-    assert isinstance(dingtalk.channel, contract.Testing)
+    assert isinstance(dingtalk.channel, promises.Testing)
     assert "token" in await dingtalk.channel.test()

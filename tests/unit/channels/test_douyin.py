@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from channels.adapters.douyin import codec
-from channels.contract import Fetching
+from channels.promises import Fetching
 from foundation import errors
 from foundation.messages import Attachment, InboundMessage, TenantId
 from foundation.security import Vault

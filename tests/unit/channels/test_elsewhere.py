@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 import sqlalchemy as sa
 
-from channels.contract import Capabilities, Companion, Part, Reach
-from channels.delivery import Delivery
-from channels.elsewhere import Elsewhere
-from channels.exchange import Exchange
+from channels.contract import Capabilities, Part
+from channels.outbound.delivery import Delivery
+from channels.outbound.elsewhere import Elsewhere
+from channels.outbound.exchange import Exchange
+from channels.promises import Companion, Reach
 from customers.directory import Directory
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing

@@ -12,12 +12,13 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from channels import contract
+from channels import promises
 from channels.adapters.email.channel import EmailChannel
 from channels.adapters.email.incoming import Incoming
 from channels.adapters.email.settings import EmailSettings
-from channels.contract import Fetching, Pulling, Surroundings
+from channels.contract import Surroundings
 from channels.platforms.shelf import Shelf
+from channels.promises import Fetching, Pulling
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import TenantId
@@ -302,7 +303,7 @@ async def test_attachment_is_refused_when_it_is_too_large(house: House) -> None:
 
 async def test_test_says_what_is_wrong_when_sending_is_not_possible(house: House) -> None:
     async with house.channel() as channel:
-        assert isinstance(channel, contract.Testing)
+        assert isinstance(channel, promises.Testing)
         with pytest.raises(errors.UpstreamUnavailable) as refused:
             await channel.test()
     assert refused.value.code == "email_unreachable"

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from pydantic import SecretStr, ValidationError
 
-from channels import contract
+from channels import promises
 from channels.adapters.feishu import codec
 from channels.adapters.feishu.gate import Gate, decrypt, encrypt, sign
 from channels.adapters.feishu.settings import FeishuSettings
-from channels.contract import Fetching, Receipt, Reporting, Webhook
+from channels.contract import Receipt, Webhook
+from channels.promises import Fetching, Reporting
 from foundation import errors
 from foundation.messages import Attachment, Choice, TenantId
 from foundation.security import Vault
@@ -295,7 +296,7 @@ async def test_file_is_fetched_from_the_message_that_carries_it(feishu: FeishuSp
 
 
 async def test_account_is_tested_by_asking_for_the_bots_name(feishu: FeishuSpecimen) -> None:
-    assert isinstance(feishu.channel, contract.Testing)
+    assert isinstance(feishu.channel, promises.Testing)
     assert "Shop assistant" in await feishu.channel.test()
     feishu.transport.next_call("/bot/v3/info", status(502))
     with pytest.raises(errors.UpstreamUnavailable):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters.line import codec
 from channels.adapters.line.settings import SIMULATOR, LineSettings
 from channels.contract import Surroundings, Webhook
@@ -261,7 +261,7 @@ async def test_pictures_go_out_in_order_and_five_at_a_time(line: LineSpecimen) -
 
 
 async def test_media_are_fetched_with_the_token(line: LineSpecimen) -> None:
-    assert isinstance(line.channel, contract.Fetching)
+    assert isinstance(line.channel, promises.Fetching)
     found = await line.channel.fetch(Attachment(kind="image", media_id="5800000001"))
     assert (found.content, found.media_type) == (PICTURE, "image/png")
     line.transport.next_call("/content", faulty.status(202))
@@ -272,7 +272,7 @@ async def test_media_are_fetched_with_the_token(line: LineSpecimen) -> None:
 
 
 async def test_test_names_the_account(line: LineSpecimen) -> None:
-    assert isinstance(line.channel, contract.Testing)
+    assert isinstance(line.channel, promises.Testing)
     assert "Huiliu" in await line.channel.test()
 
 

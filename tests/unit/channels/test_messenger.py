@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters.messenger import codec, render
 from channels.adapters.messenger.channel import SPEC
 from channels.adapters.messenger.settings import MessengerSettings, demo_settings
-from channels.contract import Fetching, Receipt, Reporting, Surroundings, Watermark
+from channels.contract import Receipt, Surroundings, Watermark
+from channels.promises import Fetching, Reporting
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Hub
@@ -281,7 +282,7 @@ async def test_file_is_fetched_without_the_token_and_from_known_hosts_only(
 
 
 async def test_page_is_named_when_the_credentials_are_tested(messenger: MessengerSpecimen) -> None:
-    assert isinstance(messenger.channel, contract.Testing)
+    assert isinstance(messenger.channel, promises.Testing)
     assert "Demo shop" in await messenger.channel.test()
 
 

@@ -13,7 +13,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters.phone_twilio import SPEC, codec
 from channels.adapters.phone_twilio.channel import PhoneTwilioChannel
 from channels.adapters.phone_twilio.settings import PhoneTwilioSettings
@@ -289,7 +289,7 @@ async def test_credentials_are_tested_with_one_harmless_call(
     transport = httpx.ASGITransport(platform.application())
     right = PhoneTwilioSettings().or_demo(vault)
     channel = PhoneTwilioChannel(right, surroundings, transport=transport)
-    assert isinstance(channel, contract.Testing)
+    assert isinstance(channel, promises.Testing)
     assert "active" in await channel.test()
     wrong = right.model_copy(update={"auth_token": SecretStr("wrong")})
     with pytest.raises(errors.UpstreamRefused):

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels import rates
 from channels.contract import Capabilities, Rate
-from channels.delivery import Delivery
+from channels.outbound import rates
+from channels.outbound.delivery import Delivery
 from foundation import errors
 from foundation.bus.contract import Outgoing
 from foundation.live import Hub
@@ -78,7 +78,9 @@ async def test_part_beyond_the_rate_goes_back_with_its_moment_and_goes_on_there(
     opened: Database, clock: StandingClock
 ) -> None:
     pigeons = Pigeons(Capabilities(text_limit=4, rate=Rate(2, 2.0)))
-    delivery = Delivery({(TENANT, "pigeons"): pigeons}, opened, hub=Hub(), clock=clock, metrics=Metrics())
+    delivery = Delivery(
+        {(TENANT, "pigeons:loft"): pigeons}, opened, hub=Hub(), clock=clock, metrics=Metrics()
+    )
     for carried, wait in ((2, 1.0), (3, 1.0)):
         with pytest.raises(errors.Overloaded) as later:
             await delivery.deliver(outgoing())
@@ -90,7 +92,9 @@ async def test_part_beyond_the_rate_goes_back_with_its_moment_and_goes_on_there(
 
 async def test_each_customer_has_a_rate_of_their_own(opened: Database, clock: StandingClock) -> None:
     pigeons = Pigeons(Capabilities(text_limit=100, rate_per_customer=Rate(1, 5.0)))
-    delivery = Delivery({(TENANT, "pigeons"): pigeons}, opened, hub=Hub(), clock=clock, metrics=Metrics())
+    delivery = Delivery(
+        {(TENANT, "pigeons:loft"): pigeons}, opened, hub=Hub(), clock=clock, metrics=Metrics()
+    )
     await delivery.deliver(outgoing())
     with pytest.raises(errors.Overloaded):
         await delivery.deliver(outgoing("好", "m-2"))
@@ -101,7 +105,9 @@ async def test_platforms_own_not_before_holds_back_the_account(
 ) -> None:
     refusal = errors.Exhausted("slower", code="pigeons_http_429", retry_after_seconds=30)
     pigeons = Pigeons(Capabilities(text_limit=100), fail_at=0, error=refusal)
-    delivery = Delivery({(TENANT, "pigeons"): pigeons}, opened, hub=Hub(), clock=clock, metrics=Metrics())
+    delivery = Delivery(
+        {(TENANT, "pigeons:loft"): pigeons}, opened, hub=Hub(), clock=clock, metrics=Metrics()
+    )
     with pytest.raises(errors.Exhausted):
         await delivery.deliver(outgoing())
     pigeons.error = None
@@ -121,13 +127,13 @@ async def test_unknown_outcome_is_repeated_or_asked_about_as_the_channel_says(
     lost = errors.OutcomeUnknown("no answer", code="pigeons_timeout")
     doves = Pigeons(Capabilities(text_limit=100, repeats="again"), fail_at=0, error=lost)
     crows = Pigeons(Capabilities(text_limit=100, repeats="ask"), fail_at=0, error=lost)
-    again = Delivery({(TENANT, "pigeons"): doves}, opened, hub=Hub(), clock=clock, metrics=Metrics())
+    again = Delivery({(TENANT, "pigeons:loft"): doves}, opened, hub=Hub(), clock=clock, metrics=Metrics())
     with pytest.raises(errors.UpstreamUnavailable):
         await again.deliver(outgoing())
     doves.error = None
     await again.deliver(outgoing())
     assert doves.carried == [LONG]
-    ask = Delivery({(TENANT, "pigeons"): crows}, opened, hub=Hub(), clock=clock, metrics=Metrics())
+    ask = Delivery({(TENANT, "pigeons:loft"): crows}, opened, hub=Hub(), clock=clock, metrics=Metrics())
     with pytest.raises(errors.UpstreamRefused) as refused:
         await ask.deliver(outgoing("好", "m-2"))
     assert refused.value.code == "outcome_unknown"

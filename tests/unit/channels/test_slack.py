@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters.slack import codec, markup
 from channels.adapters.slack.settings import SIMULATOR, SlackSettings
-from channels.contract import Fetching, Surroundings, Webhook
+from channels.contract import Surroundings, Webhook
+from channels.promises import Fetching
 from foundation import errors
 from foundation.live import Hub
 from foundation.messages import (
@@ -272,7 +273,7 @@ async def test_sign_in_page_is_no_file(slack: SlackSpecimen) -> None:
 
 
 async def test_test_names_the_workspace(slack: SlackSpecimen) -> None:
-    assert isinstance(slack.channel, contract.Testing)
+    assert isinstance(slack.channel, promises.Testing)
     assert "Simulated" in await slack.channel.test()
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters.sms_aliyun import SPEC, codec, signing
 from channels.adapters.sms_aliyun.channel import SmsAliyunChannel
 from channels.adapters.sms_aliyun.settings import SmsAliyunSettings
@@ -302,7 +302,7 @@ async def test_nothing_is_sent_to_somebody_who_stopped_until_they_start(
 async def test_template_is_looked_up_when_the_account_is_tested(
     specimen: SmsAliyunSpecimen, channel: SmsAliyunChannel
 ) -> None:
-    assert isinstance(channel, contract.Testing)
+    assert isinstance(channel, promises.Testing)
     assert await channel.test() == "Aliyun takes the key; the template is approved."
     with pytest.raises(errors.UpstreamRefused):
         await specimen.channel_with(template_code="SMS_0").test()

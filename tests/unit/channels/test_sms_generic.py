@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract
+from channels import promises
 from channels.adapters.sms_generic import SPEC, codec
 from channels.adapters.sms_generic.channel import SmsGenericChannel
 from channels.adapters.sms_generic.settings import SmsGenericSettings
@@ -296,7 +296,7 @@ def test_reports_are_a_promise_of_the_channel(
 ) -> None:
     call = as_webhook(specimen.platform.signed(b'{"id":"out-1","status":"delivered"}'), "sms_generic")
     channel.verify(call)
-    assert isinstance(channel, contract.Reporting)
+    assert isinstance(channel, promises.Reporting)
     assert channel.read(call) == []
     assert channel.receipts(call) == [Receipt("out-1", "delivered")]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters.sms_tencent import SPEC, codec, signing
 from channels.adapters.sms_tencent.channel import SmsTencentChannel
 from channels.adapters.sms_tencent.settings import SmsTencentSettings
@@ -264,7 +264,7 @@ async def test_nothing_is_sent_to_somebody_who_stopped_until_they_start(
 async def test_template_is_looked_up_when_the_account_is_tested(
     specimen: SmsTencentSpecimen, channel: SmsTencentChannel
 ) -> None:
-    assert isinstance(channel, contract.Testing)
+    assert isinstance(channel, promises.Testing)
     assert await channel.test() == "Tencent takes the key; the template is approved."
     unknown = specimen.channel_with(template_id="1")
     assert await unknown.test() == "Tencent takes the key; the template is not known there."

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from channels import contract
+from channels import promises
 from channels.adapters.sms_twilio import SPEC, codec
 from channels.adapters.sms_twilio.channel import SmsTwilioChannel
 from channels.adapters.sms_twilio.gate import Gate, forms, parse_form, sign
@@ -327,8 +327,8 @@ async def test_account_is_named_when_the_credentials_work(channel: SmsTwilioChan
 
 
 def test_optional_promises_are_kept(channel: SmsTwilioChannel) -> None:
-    promises = (contract.Reporting, contract.Remembering, contract.Fetching, contract.Testing)
-    assert all(isinstance(channel, promise) for promise in promises)
+    kept = (promises.Reporting, promises.Remembering, promises.Fetching, promises.Testing)
+    assert all(isinstance(channel, promise) for promise in kept)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import RSAKey
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters import teams
 from channels.adapters.teams import codec, demo
 from channels.adapters.teams.keys import PAUSE, KeyRing
@@ -436,11 +436,11 @@ async def test_token_is_renewed_once_when_it_is_refused_and_shared_otherwise(bot
 async def test_wrong_secret_is_named(bot: TeamsSpecimen, surroundings: Surroundings) -> None:
     settings = bot.settings.or_demo(surroundings.vault).model_copy(update={"app_secret": SecretStr("wrong")})
     channel = teams.channel.TeamsChannel(settings, surroundings, transport=bot.transport)
-    assert isinstance(channel, contract.Testing)
+    assert isinstance(channel, promises.Testing)
     with pytest.raises(errors.UpstreamRefused) as refused:
         await channel.test()
     assert refused.value.code == "teams_credentials"
-    assert isinstance(bot.channel, contract.Testing)
+    assert isinstance(bot.channel, promises.Testing)
     assert await bot.channel.test()
 
 
@@ -464,7 +464,7 @@ async def test_refusal_says_what_became_of_the_conversation(
 async def test_media_are_fetched_from_known_places_and_the_token_stays_at_the_connector(
     bot: TeamsSpecimen,
 ) -> None:
-    assert isinstance(bot.channel, contract.Fetching)
+    assert isinstance(bot.channel, promises.Fetching)
     picture = Attachment(kind="image", url=f"{bot.settings.api_base}/v3/attachments/1")
     assert (await bot.channel.fetch(picture)).content == PICTURE
     bot.transport.next_call("/download", faulty.status(200))

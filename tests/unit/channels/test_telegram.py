@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters.telegram import codec, render
 from channels.adapters.telegram.channel import SPEC
 from channels.adapters.telegram.settings import TelegramSettings, demo_settings
-from channels.contract import Fetching, Surroundings, Webhook
+from channels.contract import Surroundings, Webhook
+from channels.promises import Fetching
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Hub
@@ -363,7 +364,7 @@ async def test_large_file_is_named_so(telegram: TelegramSpecimen) -> None:
 
 async def test_credentials_are_tested_and_the_webhook_looked_at(telegram: TelegramSpecimen) -> None:
     channel = telegram.channel
-    assert isinstance(channel, contract.Testing)
+    assert isinstance(channel, promises.Testing)
     assert "does not point here" in await channel.test()
     telegram.platform.webhook = {"url": "https://care.example.com/v1/hooks/demo/telegram"}
     assert await channel.test() == "Telegram answers for @demo_shop_bot."

@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters import wechat_oa
 from channels.adapters.wechat_oa.channel import WechatOaChannel
 from channels.adapters.wechat_oa.connection import Connection
 from channels.adapters.wechat_oa.settings import WechatOaSettings, demo_settings
-from channels.contract import Fetching, Part, Surroundings
+from channels.contract import Part, Surroundings
 from channels.families.wechat.account import SIMULATOR
 from channels.families.wechat.codec import render_xml
+from channels.promises import Fetching
 from foundation import conversations, errors
 from foundation.live import Hub
 from foundation.messages import (
@@ -122,7 +123,7 @@ async def test_video_is_fetched_from_the_address_that_the_platform_names(
 async def test_credentials_are_tried_when_somebody_asks(
     channel: WechatOaChannel, platform: WechatPlatform
 ) -> None:
-    assert isinstance(channel, contract.Testing)
+    assert isinstance(channel, promises.Testing)
     assert "wx0123456789abcdef" in await channel.test()
     platform.api.revoke_token()
     platform.next_call("/stable_token", faults.errcode(40164))

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters import wechat_mini
 from channels.adapters.wechat_mini import codec
 from channels.adapters.wechat_mini.channel import WechatMiniChannel
 from channels.adapters.wechat_mini.connection import Connection
 from channels.adapters.wechat_mini.settings import WechatMiniSettings
-from channels.contract import Fetching, Surroundings, Webhook
+from channels.contract import Surroundings, Webhook
 from channels.families.wechat.codec import parse_either, render_xml
 from channels.families.wechat.crypto import Cipher, sign
+from channels.promises import Fetching
 from foundation import conversations, errors
 from foundation.clock import utc_now
 from foundation.live import Hub
@@ -264,7 +265,7 @@ async def test_typing_never_raises_and_goes_where_the_settings_say(
 
 async def test_files_are_fetched_and_credentials_are_tried(mini: Mini) -> None:
     assert isinstance(mini.channel, Fetching)
-    assert isinstance(mini.channel, contract.Testing)
+    assert isinstance(mini.channel, promises.Testing)
     mini.platform.api.media["m1"] = (b"\x89PNG", "image/png")
     assert (await mini.channel.fetch(Attachment(kind="image", media_id="m1"))).content == b"\x89PNG"
     with pytest.raises(errors.UpstreamRefused) as refused:

@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters import wecom_app
 from channels.adapters.wecom_app import codec
 from channels.adapters.wecom_app.channel import WecomAppChannel
 from channels.adapters.wecom_app.connection import Connection
 from channels.adapters.wecom_app.settings import WecomAppSettings
-from channels.contract import Fetching, Surroundings, Webhook
+from channels.contract import Surroundings, Webhook
 from channels.families.wechat.codec import render_xml
 from channels.families.wechat.crypto import sign
+from channels.promises import Fetching
 from foundation import errors
 from foundation.clock import utc_now
 from foundation.live import Hub
@@ -197,7 +198,7 @@ async def test_call_is_repeated_once_when_the_token_was_revoked(app: App) -> Non
 
 async def test_files_are_fetched_and_credentials_are_tried(app: App) -> None:
     assert isinstance(app.channel, Fetching)
-    assert isinstance(app.channel, contract.Testing)
+    assert isinstance(app.channel, promises.Testing)
     app.platform.corporation.media["m1"] = (b"\x89PNG", "image/png")
     assert (await app.channel.fetch(Attachment(kind="image", media_id="m1"))).content == b"\x89PNG"
     for attachment in (Attachment(kind="image", media_id="m2"), Attachment(kind="link")):

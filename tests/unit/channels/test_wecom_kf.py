@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters import wecom_kf
 from channels.adapters.wecom_kf import codec
 from channels.adapters.wecom_kf.channel import WecomKfChannel
 from channels.adapters.wecom_kf.settings import WecomKfSettings
-from channels.contract import Fetching, Receipt, Surroundings
+from channels.contract import Receipt, Surroundings
+from channels.promises import Fetching
 from foundation import errors
 from foundation.clock import utc_now
 from foundation.conversations import Conversation
@@ -300,7 +301,7 @@ async def test_call_is_repeated_once_when_the_token_was_revoked(kf: Kf) -> None:
 async def test_files_are_fetched_and_credentials_are_tried(kf: Kf) -> None:
     channel = kf.channel()
     assert isinstance(channel, Fetching)
-    assert isinstance(channel, contract.Testing)
+    assert isinstance(channel, promises.Testing)
     kf.api.corporation.media["m1"] = (b"\x89PNG", "image/png")
     media = await channel.fetch(Attachment(kind="image", media_id="m1"))
     assert (media.content, media.media_type) == (b"\x89PNG", "image/png")

@@ -15,9 +15,10 @@ from channels import degrade
 from channels.adapters.wecom_kf.channel import WecomKfChannel
 from channels.adapters.wecom_kf.puller import AGAIN_SECONDS
 from channels.contract import Door as AnyDoor
-from channels.contract import Pulling, Surroundings
+from channels.contract import Surroundings
 from channels.intake import Intake
 from channels.platforms.shelf import Shelf
+from channels.promises import Pulling
 from foundation import conversations, errors
 from foundation.bus.embedded import EmbeddedBus
 from foundation.live import Hub

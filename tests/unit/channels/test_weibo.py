@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.adapters.weibo import codec
-from channels.contract import Fetching, Webhook
+from channels.contract import Webhook
 from channels.platforms.replays import Replays
+from channels.promises import Fetching
 from foundation import errors
 from foundation.messages import Attachment, TenantId
 from foundation.security import Vault

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from channels import contract, degrade
+from channels import degrade, promises
 from channels.adapters.whatsapp import codec, render
 from channels.adapters.whatsapp.channel import SPEC
 from channels.adapters.whatsapp.settings import WhatsappSettings, demo_settings
-from channels.contract import Fetching, Receipt, Reporting, Surroundings
+from channels.contract import Receipt, Surroundings
+from channels.promises import Fetching, Reporting
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Hub
@@ -331,7 +332,7 @@ async def test_file_is_fetched_in_two_steps_with_the_token(whatsapp: WhatsappSpe
 
 
 async def test_number_is_named_when_the_credentials_are_tested(whatsapp: WhatsappSpecimen) -> None:
-    assert isinstance(whatsapp.channel, contract.Testing)
+    assert isinstance(whatsapp.channel, promises.Testing)
     assert "Demo shop" in await whatsapp.channel.test()
 
 

@@ -101,7 +101,7 @@ def _families() -> set[str]:
 
 
 def _strings_in_code() -> set[str]:
-    files = sorted(FOLDER.glob("*.py"))
+    files = sorted(FOLDER.rglob("*.py"))
     assert len(files) > 8
     return {
         node.value
@@ -119,5 +119,5 @@ def _keys_in_pages() -> set[str]:
 
 def _audited() -> set[str]:
     """Names of actions in the audit trail look like keys."""
-    code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py"))
     return set(re.findall(r'_record\(\s*"([\w.]+)"', code))

@@ -10,10 +10,11 @@ import pytest
 
 from channels.adapters import email
 from channels.adapters.email.settings import EmailSettings
-from channels.contract import Channel, Pulling, Surroundings
-from channels.delivery import Delivery
+from channels.contract import Channel, Surroundings
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
 from channels.places import Channels
+from channels.promises import Pulling
 from foundation import conversations
 from foundation.bus.contract import Outcome
 from foundation.bus.embedded import EmbeddedBus

@@ -13,8 +13,8 @@ from starlette.applications import Starlette
 
 from channels import endpoints
 from channels.contract import ChannelSpec, Surroundings
-from channels.delivery import Delivery
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
 from channels.registry import CHANNELS
 from foundation import conversations
 from foundation.bus.contract import Outcome

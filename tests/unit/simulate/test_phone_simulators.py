@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 from channels import endpoints
 from channels.adapters import phone_httapi, phone_jambonz, phone_twilio
 from channels.contract import ChannelSpec, Surroundings
-from channels.delivery import Delivery
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
 from channels.places import Channels
 from foundation import conversations
 from foundation.bus.contract import Outcome

@@ -22,8 +22,8 @@ from channels.adapters.aligenie.settings import AligenieSettings
 from channels.adapters.dueros.settings import DuerosSettings
 from channels.adapters.xiaoai.settings import XiaoaiSettings
 from channels.contract import Surroundings
-from channels.delivery import Delivery
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
 from channels.places import Channels
 from channels.registry import CHANNELS
 from foundation import conversations

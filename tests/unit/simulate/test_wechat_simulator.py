@@ -20,8 +20,8 @@ from channels.adapters import wechat_oa
 from channels.adapters.wechat_oa.codec import render_passive_reply
 from channels.adapters.wechat_oa.settings import WechatOaSettings
 from channels.contract import Channel, Surroundings
-from channels.delivery import Delivery
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
 from channels.places import Channels
 from foundation import conversations
 from foundation.bus.contract import Outcome

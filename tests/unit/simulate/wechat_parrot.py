@@ -13,10 +13,11 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 
 from channels import endpoints
-from channels.contract import Channel, ChannelSpec, Pulling, Surroundings
-from channels.delivery import Delivery
+from channels.contract import Channel, ChannelSpec, Surroundings
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
 from channels.places import Channels
+from channels.promises import Pulling
 from foundation import conversations
 from foundation.bus.contract import Outcome
 from foundation.bus.embedded import EmbeddedBus

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from foundation import errors
 from foundation.settings import Settings
-from service.remote import call, open_client
+from service.remotely.client import call, open_client
 
 
 async def import_folder(settings: Settings, path: Path, *, publish: bool) -> int:

@@ -14,7 +14,8 @@ from foundation import errors
 from foundation.clock import Clock
 from foundation.storage.database import Database
 from operations import audit
-from operations.console import difference, frame
+from operations.console import frame
+from operations.console.content import difference
 from prompts.library import Library, Preview, Version
 from prompts.source import LANGUAGES, Broken, Fault, Source
 

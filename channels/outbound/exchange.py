@@ -18,14 +18,12 @@ from channels import degrade
 from channels import text as texts
 from channels.contract import (
     Acknowledgement,
-    Answering,
     Channel,
-    Companioned,
     Part,
-    Transferring,
     Webhook,
 )
-from channels.elsewhere import Elsewhere
+from channels.outbound.elsewhere import Elsewhere
+from channels.promises import Answering, Companioned, Transferring
 from foundation import conversations
 from foundation.conversations import Message
 from foundation.live import Hub, Signal

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from foundation import errors
 from foundation.settings import Settings
-from service.remote import call, open_client
+from service.remotely.client import call, open_client
 
 
 async def show(settings: Settings) -> None:

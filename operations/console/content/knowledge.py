@@ -18,9 +18,10 @@ from foundation.clock import Clock
 from foundation.live import Hub, Signal
 from foundation.storage.database import Database
 from operations import audit
-from operations.console import article_list, difference, frame
-from operations.console.article_form import ArticleForm
-from operations.console.article_list import ArticleList
+from operations.console import frame
+from operations.console.content import article_list, difference
+from operations.console.content.article_form import ArticleForm
+from operations.console.content.article_list import ArticleList
 from retrieval import articles as content
 from retrieval import front_matter
 from retrieval.articles import Articles

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 import structlog
 
 from channels import degrade
-from channels.contract import MAIN, Answering, Channel, Companion, Companioned, Reaching
+from channels.contract import MAIN, Channel
 from channels.places import Channels, find_channel
+from channels.promises import Answering, Companion, Companioned, Reaching
 from foundation import conversations
 from foundation.bus.contract import Bus, Entry
 from foundation.clock import Clock

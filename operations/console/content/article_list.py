@@ -11,7 +11,7 @@ from nicegui import ui
 
 from foundation.storage.database import Database
 from operations.console import frame
-from operations.console.article_form import language_name
+from operations.console.content.article_form import language_name
 from operations.console.words import Words
 from retrieval import versions
 from retrieval.articles import Articles

@@ -15,10 +15,12 @@ from functools import partial
 import sqlalchemy as sa
 import structlog
 
-from channels import degrade, rates, records
-from channels.contract import Answering, Capabilities, Channel, HandingOver, Part, Reopening
-from channels.elsewhere import Elsewhere
+from channels import degrade, records
+from channels.contract import Capabilities, Channel, Part
+from channels.outbound import rates
+from channels.outbound.elsewhere import Elsewhere
 from channels.places import Channels, find_channel
+from channels.promises import Answering, HandingOver, Reopening
 from foundation import conversations, errors
 from foundation.bus.contract import Outgoing
 from foundation.clock import Clock

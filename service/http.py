@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import prometheus_client
 import structlog
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation import errors
 from foundation.security import random_token
+from service import openapi
 from service.wiring import System
 
 log = structlog.get_logger(__name__)
@@ -97,6 +99,7 @@ def application(
     for route in system.routes():
         app.router.routes.append(route)
     system.console().mount(app)
+    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
 
 

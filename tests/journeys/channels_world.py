@@ -12,7 +12,7 @@ import email.policy
 import re
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -23,14 +23,11 @@ from unittest import mock
 
 import httpx
 import uvicorn
-from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from channels.adapters.email.settings import EmailSettings
-from channels.adapters.wechat_oa.settings import WechatOaSettings
-from channels.families.wechat.codec import render_xml
 from foundation import settings as configuration
-from foundation.clock import Clock, utc_now
+from foundation.clock import utc_now
 from foundation.security import Vault
 from service import keys
 from service.simulate.contract import Call, Options, Platform, Shown
@@ -39,9 +36,7 @@ from service.simulate.mail.mail_servers import ImapServer, Post, SmtpServer
 from service.simulate.mail.mail_servers import serving as serving_mail
 from service.simulate.registry import SIMULATORS
 from service.simulate.stage import FOLLOW_UPS, bind
-from service.simulate.wechat import wechat_api
-from service.simulate.wechat.wechat_api import WechatApi
-from service.simulate.wechat.wechat_callback import openid_of, render_call, text_fields
+from service.simulate.wechat.wechat_oa_platform import WechatOaPlatform
 from tests.fakes.web_chat_house import serving
 from tests.journeys.conftest import VECTORS, Product, few_articles, opened
 
@@ -49,55 +44,6 @@ PATIENCE_SECONDS = 30.0
 INVITED = {"请说“接着说”": "接着说", 'say "go on"': "go on"}
 LINK = re.compile(r"/sign-in\?token=([\w.-]+)")
 NAMES = tuple(simulator.name for simulator in SIMULATORS)
-
-
-class WechatOaPlatform:
-    """The official account for a `Person`; `huiliu simulate wechat_oa` has a stage of its own."""
-
-    patience_seconds = 5.0
-
-    def __init__(
-        self, settings: BaseModel, options: Options, clock: Clock, show: Callable[[Shown], None]
-    ) -> None:
-        assert isinstance(settings, WechatOaSettings)
-        self.settings = settings.or_demo(options.vault)
-        self.address = self.settings.api_base
-        self._clock = clock
-        self._show = show
-        self._users: dict[str, str] = {}
-        self._menu: dict[str, str] = {}
-        secret = self.settings.app_secret.get_secret_value()
-        self.api = WechatApi(self.settings.app_id, secret, clock, self._tell)
-
-    def application(self) -> ASGIApp:
-        return self.api.application()
-
-    def say(self, text: str, *, user: str) -> Call:
-        openid = openid_of(user)
-        self._users[openid] = user
-        tapped = self._menu.get(text)
-        self.api.note_action(openid, "message" if tapped is None else "menu")
-        fields = text_fields(self.settings, openid, text, self._clock())
-        return self.call(fields if tapped is None else {**fields, "bizmsgmenuid": tapped})
-
-    def call(self, fields: Mapping[str, str]) -> Call:
-        made = render_call(self.settings, render_xml(fields), mode="secure", at=self._clock())
-        return Call(made.body, made.query, {"content-type": "text/xml"})
-
-    def forge(self, call: Call) -> Call:
-        return Call(call.body, {**call.query, "signature": "0" * 40, "msg_signature": "0" * 40}, call.headers)
-
-    def hear(self, answer: httpx.Response, *, user: str) -> Sequence[Shown]:
-        return ()
-
-    def follow_up(self, answer: httpx.Response, *, user: str) -> Call | None:
-        return None
-
-    def _tell(self, seen: wechat_api.Shown) -> None:
-        if seen.choices:
-            self._menu = {label: chosen for chosen, label in seen.choices}
-        kind = "typing" if seen.kind == "typing" else "text"
-        self._show(Shown(self._users.get(seen.openid, seen.openid), kind, seen.text, seen.choices))  # type: ignore[arg-type]  # one of two
 
 
 @dataclass

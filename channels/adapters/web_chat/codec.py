@@ -149,7 +149,7 @@ def to_inbound(
 
 def identifiers(account: str, visitor: str, shop_account: str) -> tuple[Identifier, ...]:
     """The visitor's id is ours and signed, so it is proven; it proves no more than "the same browser"."""
-    own = Identifier(namespace=f"{CHANNEL}:{account}", value=visitor, proven=True)
+    own = Identifier(namespace=f"{CHANNEL}:{account}", value=visitor, proven=True, device=True)
     if not shop_account:
         return (own,)
     return (own, Identifier(namespace="account", value=shop_account, proven=True))

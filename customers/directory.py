@@ -206,17 +206,19 @@ class Directory:
         return link, person
 
     def _settle(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> Person:
-        """The conversation is shown as the customer of the account that is proven in it, or of who came in."""
+        """The conversation is listed under who came in; where that is only a device or a name nobody vouches for, under
+        the account that is proven there."""
         seen = self._look(connection, tenant, conversation_id)
-        person = self._describe(connection, tenant, conversation_id, seen)
-        if seen.shown is not None:
-            records.show_as(connection, tenant, conversation_id, seen.shown.id)
-        conversation = conversations.find(connection, tenant, conversation_id)
-        if conversation and conversation.customer_id != person.customer_id:
-            conversations.change(
-                connection, tenant, conversation_id, self._clock(), customer_id=person.customer_id
-            )
-        return person
+        personal = seen.entrance is not None and seen.entrance.proven and not seen.entrance.device
+        listed = seen.entrance if personal else seen.shown
+        if listed is not None:
+            records.show_as(connection, tenant, conversation_id, listed.id)
+            conversation = conversations.find(connection, tenant, conversation_id)
+            if conversation and conversation.customer_id != listed.customer_id:
+                conversations.change(
+                    connection, tenant, conversation_id, self._clock(), customer_id=listed.customer_id
+                )
+        return self._describe(connection, tenant, conversation_id, seen)
 
     def _look(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> _Seen:
         """Of a recycled number the new person; what was proven before they got it was somebody else's."""

@@ -63,8 +63,8 @@ sign_in_link_table = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """`identity_id`: what the conversation came in through, for good. `shown_identity_id`: whose customer it is shown as,
-    which is the account that was proven last on a device of several people."""
+    """`identity_id`: what the conversation came in through, for good. `shown_identity_id`: whose customer it is listed
+    under, which is the account that was proven last where the entrance is a device or nobody vouches for it."""
 
     identity_id: str
     shown_identity_id: str

@@ -38,10 +38,10 @@ class Hold:
 
     def take(self, connection: sa.Connection, labels: Collection[str]) -> bool:
         """True when one was new: what was read before may have changed."""
-        missing = sorted(set(labels) - self.labels)
-        self.labels.update(missing)
         if connection.dialect.name != "postgresql":
             return False
+        missing = sorted(set(labels) - self.labels)
+        self.labels.update(missing)
         for label in missing:
             connection.execute(
                 sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
@@ -51,7 +51,7 @@ class Hold:
 
     def take_those_of(self, connection: sa.Connection, ids: Collection[str]) -> None:
         """A name that does not exist yet counts under its own id, which will be its label."""
-        while True:
+        while connection.dialect.name == "postgresql":
             found = records.find_many(connection, self.tenant, ids)
             if not self.take(connection, {*ids, *(one.customer_id for one in found.values())}):
                 return

@@ -212,12 +212,7 @@ class Directory:
         personal = seen.entrance is not None and seen.entrance.proven and not seen.entrance.device
         listed = seen.entrance if personal else seen.shown
         if listed is not None:
-            records.show_as(connection, tenant, conversation_id, listed.id)
-            conversation = conversations.find(connection, tenant, conversation_id)
-            if conversation and conversation.customer_id != listed.customer_id:
-                conversations.change(
-                    connection, tenant, conversation_id, self._clock(), customer_id=listed.customer_id
-                )
+            self.graph.list_conversation(connection, tenant, conversation_id, listed)
         return self._describe(connection, tenant, conversation_id, seen)
 
     def _look(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> _Seen:

@@ -115,18 +115,21 @@ def find_entrance(
     return None if row is None else Entrance(row.identity_id, row.shown_identity_id)
 
 
-def show_as(
-    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, identity_id: str
-) -> None:
-    table = entrance_table.c
+def list_conversation(
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, identity_id: str,
+    customer_id: CustomerId,
+) -> None:  # fmt: skip
+    """Under this identity and, from now on, under whatever customer it belongs to."""
+    shown, table = entrance_table.c, conversation_table.c
     connection.execute(
         sa.update(entrance_table)
-        .where(
-            table.tenant == tenant,
-            table.conversation_id == conversation_id,
-            table.shown_identity_id != identity_id,
-        )
+        .where(shown.tenant == tenant, shown.conversation_id == conversation_id)
         .values(shown_identity_id=identity_id)
+    )
+    connection.execute(
+        sa.update(conversation_table)
+        .where(table.tenant == tenant, table.id == conversation_id)
+        .values(customer_id=customer_id)
     )
 
 

@@ -50,10 +50,11 @@ class Hold:
         return bool(missing)
 
     def take_those_of(self, connection: sa.Connection, ids: Collection[str]) -> None:
-        """A name that does not exist yet counts under its own id, which will be its label."""
+        """With all that their evidence leads to, in one go: whoever takes locks one by one waits in circles. A name that
+        does not exist yet counts under its own id, which will be its label."""
         while connection.dialect.name == "postgresql":
-            found = records.find_many(connection, self.tenant, ids)
-            if not self.take(connection, {*ids, *(one.customer_id for one in found.values())}):
+            found = load(connection, self.tenant, ids).members.values()
+            if not self.take(connection, {*ids, *(one.customer_id for one in found if not one.shared)}):
                 return
 
 

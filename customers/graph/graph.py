@@ -18,7 +18,7 @@ from customers.graph.area import Hold
 from customers.graph.claims import Claim
 from customers.graph.partition import ACCOUNT, Edge, Rules, Strength, fingerprint
 from customers.graph.records import Evidence, Identity, Naming
-from foundation import errors
+from foundation import conversations, errors
 from foundation.clock import Clock, from_milliseconds, to_milliseconds
 from foundation.messages import ConversationId, CustomerId, Identifier, TenantId
 from foundation.security import Vault
@@ -116,6 +116,25 @@ class Graph:
         )  # fmt: skip
         vouched = name.model_copy(update={"proven": True})
         claims.add(connection, tenant, claim, lookup=self._lookup(tenant, vouched, conversation_id))
+
+    def list_conversation(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, identity: Identity
+    ) -> None:
+        """Under this identity; the conversation follows it from customer to customer. Held while it is written: a merge
+        that runs at the same moment does not see it yet and would leave it behind."""
+        entrance = places.find_entrance(connection, tenant, conversation_id)
+        conversation = conversations.find(connection, tenant, conversation_id)
+        if (
+            conversation is None
+            or entrance is None
+            or (
+                entrance.shown_identity_id == identity.id and conversation.customer_id == identity.customer_id
+            )
+        ):
+            return
+        Hold(tenant).take_those_of(connection, {identity.id})
+        customer_id = self.get(connection, tenant, identity.id).customer_id
+        places.list_conversation(connection, tenant, conversation_id, identity.id, customer_id)
 
     def get(self, connection: sa.Connection, tenant: TenantId, identity_id: str) -> Identity:
         found = records.find_many(connection, tenant, [identity_id])

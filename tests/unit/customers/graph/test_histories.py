@@ -27,7 +27,7 @@ from tests.unit.customers.graph.world import (
     tellers,
 )
 
-FEW = settings(max_examples=100)
+FEW = settings(max_examples=8)
 Begin = Callable[[Rules], World]
 randoms = st.randoms(use_true_random=False)
 

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import sqlalchemy as sa
 from hypothesis import strategies as st
@@ -114,8 +114,8 @@ class World:
             recipient="x",
             now=START,
         )
-        if places.set_entrance(self.connection, DEMO, conversation_id, found.id):
-            conversations.change(self.connection, DEMO, conversation_id, START, customer_id=found.customer_id)
+        places.set_entrance(self.connection, DEMO, conversation_id, found.id)
+        self.graph.list_conversation(self.connection, DEMO, conversation_id, found)
         return found.id
 
     def guess(self, event: Guessed) -> None:
@@ -182,16 +182,19 @@ class World:
 
 
 @contextmanager
-def tellers() -> Iterator[Callable[[Rules], World]]:
-    """Gives worlds, one after the other, on one database. Everybody was seen once, so late that it decides nothing: a
-    guess needs names that are known."""
+def tellers(*, seen: bool = True) -> Iterator[Callable[[Rules], World]]:
+    """Gives worlds, one after the other, on one database. `seen`: everybody was seen once, so late that it
+    decides nothing; a guess needs names that are known."""
     for module in TABLES:
         importlib.import_module(module)
     engine = sa.create_engine("sqlite://")
     engine.dialect.vault = VAULT  # type: ignore[attr-defined]  # read by Sealed
     with engine.connect() as connection:
         metadata.create_all(connection)
-        World(connection, Graph(VAULT, StandingClock())).tell([Sighted((name,), 99) for name in EVERYBODY])
+        if seen:
+            World(connection, Graph(VAULT, StandingClock())).tell(
+                [Sighted((name,), 99) for name in EVERYBODY]
+            )
         connection.commit()
 
         def begin(rules: Rules) -> World:
@@ -201,7 +204,3 @@ def tellers() -> Iterator[Callable[[Rules], World]]:
 
         yield begin
     engine.dispose()
-
-
-def moment(minute: int) -> datetime:
-    return START - timedelta(days=1) + timedelta(minutes=minute)

@@ -25,7 +25,7 @@ from tests.unit.customers.graph.world import (
     vouched,
 )
 
-AT_ONCE, TRIPLES = 4, 25
+AT_ONCE, TRIPLES = 4, 16
 LATE = 99
 """Nobody is seen earlier by a meeting, so that no row is written before the labels are read."""
 
@@ -35,7 +35,7 @@ def singles() -> list[Sighted]:
     return [Sighted((name,), LATE) for number in range(TRIPLES) for name in _names(number)]
 
 
-def history(seed: int, length: int = 60) -> list[Sighted]:
+def history(seed: int, length: int = 24) -> list[Sighted]:
     """First two ties at a time that meet in one name, then a throng around few names."""
     random = Random(seed)  # a history, no secret
     meetings = [

@@ -200,7 +200,8 @@ def _move(connection: sa.Connection) -> None:
                     customer_id=customer[row.id], access_id=access[row.id],
                 )
             )  # fmt: skip
-        _show(connection, tenant, customer)
+        personal = {row.id for row in nodes.values() if row.proven and row.id not in devices}
+        _show(connection, tenant, customer, personal)
 
 
 def _proofs(connection: sa.Connection, tenant: str, nodes: dict[str, Any]) -> dict[tuple[str, str], int]:
@@ -272,8 +273,9 @@ def _labels(nodes: dict[str, Any], chosen: dict[str, str]) -> dict[str, str]:
     return {name: oldest[chosen.get(name, name)][1] for name in nodes}
 
 
-def _show(connection: sa.Connection, tenant: str, customer: dict[str, str]) -> None:
-    """A conversation was shown as an identity's customer, whose id was the identity's own."""
+def _show(connection: sa.Connection, tenant: str, customer: dict[str, str], personal: set[str]) -> None:
+    """A conversation is listed under who came in; through a device or an unvouched name under whose customer it was, and
+    a customer's id was an identity's."""
     query = (
         sa.select(entrance.c.conversation_id, entrance.c.identity_id, conversation.c.customer_id)
         .join_from(
@@ -287,7 +289,7 @@ def _show(connection: sa.Connection, tenant: str, customer: dict[str, str]) -> N
         .where(entrance.c.tenant == tenant)
     )
     for conversation_id, identity_id, customer_id in connection.execute(query).all():
-        shown = customer_id if customer_id in customer else identity_id
+        shown = customer_id if customer_id in customer and identity_id not in personal else identity_id
         connection.execute(
             sa.update(entrance)
             .where(entrance.c.tenant == tenant, entrance.c.conversation_id == conversation_id)
@@ -296,7 +298,7 @@ def _show(connection: sa.Connection, tenant: str, customer: dict[str, str]) -> N
         connection.execute(
             sa.update(conversation)
             .where(conversation.c.tenant == tenant, conversation.c.id == conversation_id)
-            .values(customer_id=customer[shown])
+            .values(customer_id=customer.get(shown, shown))
         )
 
 

@@ -15,12 +15,12 @@ from multiprocessing.synchronize import Event
 
 import structlog
 import uvicorn
+from channels.delivery import Delivery
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from channels import endpoints
 from channels.contract import Channel, Pulling, Surroundings
-from channels.delivery import Delivery
 from channels.intake import Intake
 from channels.registry import CHANNELS
 from foundation import conversations, telemetry

@@ -2,7 +2,7 @@
 
 The turn asks `resolve` for each message, routes that have checked a sign-in call `prove`, the console asks `person`.
 Three questions stay apart: which identity a conversation came in through (never changes), which customer that
-identity is shown as (moves only with a proof), which account is proven right now (ends by the clock).
+identity is shown as (`graph/` decides, by all evidence), which account is proven right now (ends by the clock).
 
 What would surprise you: nothing a customer types is looked at here. An identifier the channel does not vouch for
 counts within its own conversation only, and can never meet a vouched one of the same name. The newest proof decides
@@ -19,14 +19,17 @@ from enum import IntEnum
 import sqlalchemy as sa
 
 from customers import records, sign_in
+from customers.graph import evidence
+from customers.graph.graph import Graph
+from customers.graph.partition import ACCOUNT
+from customers.graph.records import Identity, change_identity
 from foundation import conversations, errors
 from foundation.clock import Clock, from_milliseconds, to_milliseconds
 from foundation.messages import ConversationId, CustomerId, Identifier, InboundMessage, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
 
-ACCOUNT = "account"
-"""Namespace of the shop's own account ids; a channel gives it only from a user token it has checked."""
+__all__ = ["ACCOUNT", "Directory", "Person", "Proof"]
 
 MESSAGE_PROOF_SECONDS = 1800
 """How long an account that came with a message stays proven: a session's idle time, renewed by each message."""
@@ -43,9 +46,12 @@ class Proof(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`account` is the shop's id of the customer, only while it is proven."""
+    """`customer_id` is for staff: all that is likely one person. `access_id` is for what may be disclosed: only what was
+    proven to be one person, and only from proof level ACCOUNT on; below it a person sees their own identity's rows.
+    `account` is the shop's id of the customer, only while it is proven."""
 
     customer_id: CustomerId
+    access_id: str
     identity_id: str
     display_name: str
     account: str | None
@@ -53,11 +59,25 @@ class Person:
     language: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Who came into a conversation, and the account that is proven in it now."""
+
+    entrance: Identity | None
+    account: Identity | None
+    proven_at: datetime | None = None
+
+    @property
+    def shown(self) -> Identity | None:
+        return self.account or self.entrance
+
+
 class Directory:
-    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: Vault, clock: Clock, graph: Graph | None = None) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
+        self.graph = graph or Graph(vault, clock)
 
     def resolve(
         self,
@@ -69,23 +89,22 @@ class Directory:
         """Repeatable: the same message again changes nothing, and proves nothing for longer."""
         if message.tenant != tenant:
             raise errors.NotPermitted("This message belongs to another tenant.", code="other_tenant")
-        name = _entrance_of(message.sender)
-        key = self._key(tenant, name, conversation_id)
-        writer = records.ensure_identity(
-            connection, tenant, key, namespace=name.namespace, value=name.value,
-            proven=name.proven, seen_at=message.sent_at,
-        )  # fmt: skip
-        records.set_entrance(connection, tenant, conversation_id, key)
-        account = next((name for name in message.sender if name.namespace == ACCOUNT and name.proven), None)
+        seen_at = min(message.sent_at, self._clock())
+        writer = self.graph.observe(
+            connection, tenant, message.sender, conversation_id=conversation_id, seen_at=seen_at
+        )
+        begins = records.set_entrance(connection, tenant, conversation_id, writer.id)
+        account = evidence.account_of(message.sender)
         if account is not None:
             self._assure(
                 connection, tenant, conversation_id, account=account.value, method=message.channel,
-                proven_at=min(message.sent_at, self._clock()), valid_seconds=MESSAGE_PROOF_SECONDS,
+                proven_at=seen_at, valid_seconds=MESSAGE_PROOF_SECONDS,
             )  # fmt: skip
-            return self._settle(connection, tenant, conversation_id)
-        entrance = records.find_entrance(connection, tenant, conversation_id)
-        if entrance is not None and entrance.id != writer.id:
-            return self._stranger(connection, tenant, conversation_id, writer)
+        elif begins:  # an account may have been proven before anybody was seen here
+            self._tie(connection, tenant, conversation_id)
+        seen = self._look(connection, tenant, conversation_id)
+        if seen.entrance is not None and seen.entrance.id != writer.id and account is None:
+            return self._describe(connection, tenant, conversation_id, _Seen(writer, None))
         return self._settle(connection, tenant, conversation_id)
 
     def prove(
@@ -97,46 +116,42 @@ class Directory:
             raise errors.InvalidInput("The account's name is empty or too long.", code="bad_account")
         if not 0 < valid_seconds <= LONGEST_PROOF_SECONDS:
             raise errors.InvalidInput("A proof is valid for one second to one day.", code="bad_validity")
-        identity_id = self._assure(
-            connection, tenant, conversation_id, account=account, method=method,
-            proven_at=self._clock(), valid_seconds=valid_seconds,
+        name = Identifier(namespace=ACCOUNT, value=account, proven=True)
+        now = self._clock()
+        identity = self.graph.observe(
+            connection, tenant, [name], conversation_id=conversation_id, seen_at=now
+        )
+        self._assure(
+            connection, tenant, conversation_id, account=account, method=method, proven_at=now,
+            valid_seconds=valid_seconds,
         )  # fmt: skip
+        self._tie(connection, tenant, conversation_id)
         if display_name:
-            records.change_identity(connection, tenant, identity_id, display_name=display_name)
+            change_identity(connection, tenant, [identity.id], display_name=display_name)
         return self._settle(connection, tenant, conversation_id)
 
     def person(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> Person:
         """Raises `NotFound` for a conversation in which nobody has been seen yet."""
-        entrance = records.find_entrance(connection, tenant, conversation_id)
-        account = self._proven_account(connection, tenant, conversation_id)
-        seen = account or entrance
-        if seen is None:
-            raise errors.NotFound("Nobody is known in this conversation.")
-        conversation = conversations.find(connection, tenant, conversation_id)
-        return Person(
-            customer_id=seen.customer_id,
-            identity_id=(entrance or seen).id,
-            display_name=(account.display_name or account.value) if account else "",
-            account=account.value if account else None,
-            proof=_proof(entrance, account),
-            language=conversation.language if conversation else "zh",
+        return self._describe(
+            connection, tenant, conversation_id, self._look(connection, tenant, conversation_id)
         )
 
     def find_others(
         self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
     ) -> list[ConversationId]:
-        """Conversations on whose channel the platform vouches for a sender who is this same customer; empty unless this
-        conversation's own sender is vouched for, or has an account proven now. What one browser once proved leads nowhere:
-        somebody else may sit there."""
-        try:
-            person = self.person(connection, tenant, conversation_id)
-        except errors.NotFound:
+        """Conversations on whose channel the platform vouches for a sender who has proven to be this same person; empty
+        unless this conversation's own sender is vouched for, or has an account proven now. What one browser once proved
+        leads nowhere: somebody else may sit there."""
+        seen = self._look(connection, tenant, conversation_id).shown
+        if seen is None or not seen.proven or seen.device:
             return []
-        if person.proof == Proof.ANONYMOUS:
-            return []
-        return records.find_vouched_conversations(
-            connection, tenant, person.customer_id, besides=conversation_id, account_namespace=ACCOUNT
-        )
+        vouched = [
+            one.id
+            for one in self.graph.find_access(connection, tenant, seen.access_id)
+            if one.proven and not one.device and one.namespace != ACCOUNT
+        ]
+        found = records.find_conversations(connection, tenant, vouched)
+        return [conversation for _, conversation in found if conversation != conversation_id]
 
     async def find_person(self, tenant: TenantId, conversation_id: ConversationId) -> Person | None:
         """For pages, which have no connection of their own."""
@@ -191,74 +206,82 @@ class Directory:
         return link, person
 
     def _settle(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> Person:
-        """A vouched identity is shown as the customer whose account it has proven last."""
+        """The conversation is listed under who came in; where that is only a device or a name nobody vouches for, under
+        the account that is proven there."""
+        seen = self._look(connection, tenant, conversation_id)
+        personal = seen.entrance is not None and seen.entrance.proven and not seen.entrance.device
+        listed = seen.entrance if personal else seen.shown
+        if listed is not None:
+            self.graph.list_conversation(connection, tenant, conversation_id, listed)
+        return self._describe(connection, tenant, conversation_id, seen)
+
+    def _look(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> _Seen:
+        """Of a recycled number the new person; what was proven before they got it was somebody else's."""
         entrance = records.find_entrance(connection, tenant, conversation_id)
-        account = self._proven_account(connection, tenant, conversation_id)
-        if entrance and account and entrance.proven and entrance.customer_id != account.customer_id:
-            records.change_identity(connection, tenant, entrance.id, customer_id=account.customer_id)
-        person = self.person(connection, tenant, conversation_id)
+        holder = (
+            self.graph.find_holder(connection, tenant, entrance.identity_id) if entrance is not None else None
+        )
+        newest = records.find_newest_assurance(connection, tenant, conversation_id)
+        if newest is None or newest.expires_at <= self._clock():
+            return _Seen(holder, None)
+        if holder is not None and newest.proven_at < holder.begins_at:
+            return _Seen(holder, None)
+        account = self.graph.get(connection, tenant, newest.account_identity_id)
+        return _Seen(holder, account, newest.proven_at)
+
+    def _describe(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, seen: _Seen
+    ) -> Person:
+        if seen.shown is None:
+            raise errors.NotFound("Nobody is known in this conversation.")
+        account = seen.account
         conversation = conversations.find(connection, tenant, conversation_id)
-        if conversation and conversation.customer_id != person.customer_id:
-            conversations.change(
-                connection, tenant, conversation_id, self._clock(), customer_id=person.customer_id
-            )
-        return person
+        return Person(
+            customer_id=seen.shown.customer_id,
+            access_id=seen.shown.access_id,
+            identity_id=(seen.entrance or seen.shown).id,
+            display_name=(account.display_name or account.value) if account else "",
+            account=account.value if account else None,
+            proof=_proof(seen.entrance, account),
+            language=conversation.language if conversation else "zh",
+        )
 
     def _assure(
         self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, *, account: str,
         method: str, proven_at: datetime, valid_seconds: int,
-    ) -> str:  # fmt: skip
-        name = Identifier(namespace=ACCOUNT, value=account, proven=True)
-        identity_id = self._key(tenant, name, conversation_id)
-        records.ensure_identity(
-            connection, tenant, identity_id, namespace=ACCOUNT, value=account, proven=True, seen_at=proven_at
-        )
+    ) -> None:  # fmt: skip
+        identity = self.graph.find_account(connection, tenant, account)
+        assert identity is not None, "an account is observed before it is assured"
         proven_at = from_milliseconds(to_milliseconds(proven_at))  # as stored, or the newest could look older
         expires_at = proven_at + timedelta(seconds=valid_seconds)
-        proof = records.Assurance(identity_id, method, proven_at, expires_at)
+        proof = records.Assurance(identity.id, method, proven_at, expires_at)
         newest = records.find_newest_assurance(connection, tenant, conversation_id)
         if newest is None or newest.proven_at <= proven_at:
-            if newest and newest.account_identity_id == identity_id and newest.expires_at > proven_at:
+            if newest and newest.account_identity_id == identity.id and newest.expires_at > proven_at:
                 records.renew_assurance(connection, tenant, newest, proof)
             else:
                 records.add_assurance(connection, tenant, conversation_id, proof)
-        return identity_id
 
-    def _stranger(
-        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId,
-        writer: records.Identity,
-    ) -> Person:  # fmt: skip
-        """Somebody else than who opened this conversation: what it has proven is not theirs."""
-        conversation = conversations.find(connection, tenant, conversation_id)
-        return Person(
-            customer_id=writer.customer_id,
-            identity_id=writer.id,
-            display_name="",
-            account=None,
-            proof=_proof(writer, None),
-            language=conversation.language if conversation else "zh",
-        )
-
-    def _proven_account(
-        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
-    ) -> records.Identity | None:
-        newest = records.find_newest_assurance(connection, tenant, conversation_id)
-        if newest is None or newest.expires_at <= self._clock():
-            return None
-        return records.get_identity(connection, tenant, newest.account_identity_id)
-
-    def _key(self, tenant: TenantId, name: Identifier, conversation_id: ConversationId) -> str:
-        scope = ("vouched",) if name.proven else ("claimed", conversation_id)
-        return self._vault.lookup_key("identity", tenant, *scope, name.namespace, name.value)
+    def _tie(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> None:
+        """The account that is proven here now, and who came in here, were proven in one session."""
+        seen = self._look(connection, tenant, conversation_id)
+        if seen.entrance is None or seen.account is None or seen.entrance.id == seen.account.id:
+            return
+        tie = evidence.tie_account(_name_of(seen.entrance), _name_of(seen.account))
+        if tie is not None and seen.proven_at is not None:
+            self.graph.tie(
+                connection, tenant, seen.entrance.id, seen.account.id, strength=tie.strength,
+                evidence=tie.evidence, at=seen.proven_at,
+            )  # fmt: skip
 
 
-def _entrance_of(sender: tuple[Identifier, ...]) -> Identifier:
-    """What the channel itself calls the sender, vouched for if anything is; an account only when alone."""
-    names = [name for name in sender if name.namespace != ACCOUNT]
-    return next((name for name in names if name.proven), names[0] if names else sender[0])
+def _name_of(identity: Identity) -> Identifier:
+    return Identifier(
+        namespace=identity.namespace, value=identity.value, proven=identity.proven, device=identity.device
+    )
 
 
-def _proof(entrance: records.Identity | None, account: records.Identity | None) -> Proof:
+def _proof(entrance: Identity | None, account: Identity | None) -> Proof:
     if account is not None:
         return Proof.ACCOUNT
     return Proof.CHANNEL if entrance is not None and entrance.proven else Proof.ANONYMOUS

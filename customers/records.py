@@ -1,12 +1,12 @@
-"""Who is known to us, in SQL: identities, what a conversation came in through and has proven, sign-in links, behaviour.
+"""Conversations and who came in, in SQL: the entrance, what was proven there, sign-in links, behaviour.
 
-`directory.py`, `sign_in.py` and `behaviour.py` are the only users. Every function takes an open connection and can be repeated; on
-Postgres two transactions may do the same at once and end with the same rows. Values that name a person are sealed; they
-are found by a keyed digest.
+`directory.py`, `sign_in.py`, `behaviour.py` and the graph are the only users. Every function takes an open connection and
+can be repeated; on Postgres two transactions may do the same at once and end with the same rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,27 +19,15 @@ from foundation.conversations import conversation_table
 from foundation.messages import ConversationId, CustomerId, Observation, TenantId
 from foundation.storage.database import Sealed, metadata
 
-identity_table = sa.Table(
-    "identity",
-    metadata,
-    sa.Column("tenant", sa.Text, primary_key=True),
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("namespace", sa.Text, nullable=False),
-    sa.Column("value", Sealed, nullable=False),
-    sa.Column("proven", sa.Boolean, nullable=False),
-    sa.Column("display_name", Sealed),
-    sa.Column("customer_id", sa.Text, nullable=False),
-    sa.Column("first_seen", sa.BigInteger, nullable=False),
-    sa.Column("last_seen", sa.BigInteger, nullable=False),
-    sa.Index("identity_customer", "tenant", "customer_id"),
-)
-
 entrance_table = sa.Table(
     "conversation_identity",
     metadata,
     sa.Column("tenant", sa.Text, primary_key=True),
     sa.Column("conversation_id", sa.Text, primary_key=True),
     sa.Column("identity_id", sa.Text, nullable=False),
+    sa.Column("shown_identity_id", sa.Text, nullable=False),
+    sa.Index("conversation_identity_entrance", "tenant", "identity_id"),
+    sa.Index("conversation_identity_shown", "tenant", "shown_identity_id"),
 )
 
 assurance_table = sa.Table(
@@ -88,15 +76,12 @@ behaviour_table = sa.Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """One name of somebody. `proven` says that the channel vouches for it."""
+class Entrance:
+    """`identity_id`: what the conversation came in through, for good. `shown_identity_id`: whose customer it is listed
+    under, which is the account that was proven last where the entrance is a device or nobody vouches for it."""
 
-    id: str
-    namespace: str
-    value: str
-    proven: bool
-    display_name: str
-    customer_id: CustomerId
+    identity_id: str
+    shown_identity_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,85 +106,74 @@ class Link:
     used_at: datetime | None
 
 
-def ensure_identity(
-    connection: sa.Connection, tenant: TenantId, identity_id: str, *, namespace: str, value: str, proven: bool,
-    seen_at: datetime,
-) -> Identity:  # fmt: skip
-    """A new identity is its own customer, under its own id: whoever comes first, the outcome is the same."""
-    moment = to_milliseconds(seen_at)
-    insert = _insert(connection)(identity_table).values(
-        tenant=tenant, id=identity_id, namespace=namespace, value=value, proven=proven, customer_id=identity_id,
-        first_seen=moment, last_seen=moment,
-    )  # fmt: skip
-    table = identity_table.c
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=["tenant", "id"],
-            set_={
-                "first_seen": sa.case((table.first_seen > moment, moment), else_=table.first_seen),
-                "last_seen": sa.case((table.last_seen < moment, moment), else_=table.last_seen),
-            },
-        )
-    )
-    return get_identity(connection, tenant, identity_id)
-
-
-def get_identity(connection: sa.Connection, tenant: TenantId, identity_id: str) -> Identity:
-    table = identity_table.c
-    row = connection.execute(
-        sa.select(identity_table).where(table.tenant == tenant, table.id == identity_id)
-    ).one()
-    return Identity(
-        id=row.id, namespace=row.namespace, value=row.value, proven=row.proven,
-        display_name=row.display_name or "", customer_id=CustomerId(row.customer_id),
-    )  # fmt: skip
-
-
-def change_identity(connection: sa.Connection, tenant: TenantId, identity_id: str, **columns: str) -> None:
-    table = identity_table.c
-    connection.execute(
-        sa.update(identity_table).where(table.tenant == tenant, table.id == identity_id).values(**columns)
-    )
-
-
 def set_entrance(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, identity_id: str
-) -> None:
-    """A conversation keeps the identity it came in through; a repetition changes nothing."""
+) -> bool:
+    """True when it is the first: a conversation keeps the identity it came in through."""
     insert = _insert(connection)(entrance_table).values(
-        tenant=tenant, conversation_id=conversation_id, identity_id=identity_id
+        tenant=tenant, conversation_id=conversation_id, identity_id=identity_id, shown_identity_id=identity_id
     )
-    connection.execute(insert.on_conflict_do_nothing(index_elements=["tenant", "conversation_id"]))
-
-
-def find_vouched_conversations(
-    connection: sa.Connection, tenant: TenantId, customer_id: CustomerId, *, besides: ConversationId,
-    account_namespace: str,
-) -> list[ConversationId]:  # fmt: skip
-    """Whose entrance is a name that a channel vouches for, and that is shown as this customer."""
-    name, entrance = identity_table.c, entrance_table.c
-    query = (
-        sa.select(entrance.conversation_id)
-        .join(
-            identity_table, sa.and_(name.tenant == entrance.tenant, name.id == entrance.identity_id)
-        )
-        .where(
-            entrance.tenant == tenant, entrance.conversation_id != besides, name.customer_id == customer_id,
-            name.proven, name.namespace != account_namespace,
-        )
-        .order_by(entrance.conversation_id)
-    )  # fmt: skip
-    return [ConversationId(row) for row in connection.execute(query).scalars()]
+    first = insert.on_conflict_do_nothing(index_elements=["tenant", "conversation_id"])
+    return connection.execute(first).rowcount == 1
 
 
 def find_entrance(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
-) -> Identity | None:
+) -> Entrance | None:
     table = entrance_table.c
-    identity_id = connection.execute(
-        sa.select(table.identity_id).where(table.tenant == tenant, table.conversation_id == conversation_id)
-    ).scalar_one_or_none()
-    return None if identity_id is None else get_identity(connection, tenant, identity_id)
+    row = connection.execute(
+        sa.select(table.identity_id, table.shown_identity_id).where(
+            table.tenant == tenant, table.conversation_id == conversation_id
+        )
+    ).one_or_none()
+    return None if row is None else Entrance(row.identity_id, row.shown_identity_id)
+
+
+def list_conversation(
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, identity_id: str,
+    customer_id: CustomerId,
+) -> None:  # fmt: skip
+    """Under this identity and, from now on, under whatever customer it belongs to."""
+    shown, table = entrance_table.c, conversation_table.c
+    connection.execute(
+        sa.update(entrance_table)
+        .where(shown.tenant == tenant, shown.conversation_id == conversation_id)
+        .values(shown_identity_id=identity_id)
+    )
+    connection.execute(
+        sa.update(conversation_table)
+        .where(table.tenant == tenant, table.id == conversation_id)
+        .values(customer_id=customer_id)
+    )
+
+
+def find_conversations(
+    connection: sa.Connection, tenant: TenantId, identity_ids: Collection[str]
+) -> list[tuple[str, ConversationId]]:
+    """Entrance and conversation, for each that came in through one of these."""
+    table = entrance_table.c
+    query = sa.select(table.identity_id, table.conversation_id).where(
+        table.tenant == tenant, table.identity_id.in_(identity_ids)
+    )
+    return [
+        (row.identity_id, ConversationId(row.conversation_id))
+        for row in connection.execute(query.order_by(table.conversation_id))
+    ]
+
+
+def relabel_conversations(
+    connection: sa.Connection, tenant: TenantId, identity_ids: Collection[str], customer_id: CustomerId
+) -> None:
+    """The conversations that are shown as these identities follow them to their customer."""
+    shown, table = entrance_table.c, conversation_table.c
+    those = sa.select(shown.conversation_id).where(
+        shown.tenant == tenant, shown.shown_identity_id.in_(identity_ids)
+    )
+    connection.execute(
+        sa.update(conversation_table)
+        .where(table.tenant == tenant, table.id.in_(those))
+        .values(customer_id=customer_id)
+    )
 
 
 def find_newest_assurance(

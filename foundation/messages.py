@@ -31,12 +31,14 @@ class Identifier(Frozen):
     """One name of the sender, e.g. ("wechat_oa:wx01", "oAbC-123").
 
     `proven` is set by a channel only when it verified the name itself (a platform's signed callback for its own
-    user id, a signed user token for an account); what a person types is never an identifier.
+    user id, a signed user token for an account); what a person types is never an identifier. `device` says that it
+    names a thing which several people may use (a browser, a loudspeaker, the account of a household).
     """
 
     namespace: str
     value: str
     proven: bool = False
+    device: bool = False
 
 
 class Attachment(Frozen):

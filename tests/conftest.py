@@ -18,6 +18,7 @@ for _name, _value in {
 import importlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -42,6 +43,9 @@ TABLES = (
     "foundation.bus.records",
     "retrieval.records",
     "customers.records",
+    "customers.graph.records",
+    "customers.graph.claims",
+    "customers.graph.history",
     "prompts.records",
     "agent.records",
     "operations.records",
@@ -93,6 +97,12 @@ def postgres_server() -> str:
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
+    with fresh_postgres(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def fresh_postgres(postgres_server: str) -> Iterator[str]:
     """A fresh Postgres database, dropped afterwards."""
     name = f"huiliu_test_{secrets.token_hex(6)}"
     engine = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT")

@@ -50,7 +50,7 @@ def parse(body: bytes, settings: AlexaSettings, received_at: datetime, linked: L
     language = text_of(request, "locale") or "en"
     kind, text, event = _content(request, name, settings, language)
     scope = application_of(call)
-    sender = [Identifier(namespace=f"{NAME}:{scope}", value=user_id, proven=True)]
+    sender = [Identifier(namespace=f"{NAME}:{scope}", value=user_id, proven=True, device=True)]
     if person := text_of(part_of(system, "person"), "personId"):
         sender.append(Identifier(namespace=f"{NAME}_person:{scope}", value=person, proven=True))
     sender += linked(text_of(user, "accessToken"), received_at)

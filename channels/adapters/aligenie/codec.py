@@ -89,7 +89,7 @@ def _data_v2(request: Mapping[str, Any], session: Mapping[str, Any]) -> dict[str
 
 
 def _senders(skill: str, thread: str, user: Mapping[str, Any]) -> list[Identifier]:
-    found = [Identifier(namespace=f"{NAME}:{skill}", value=thread, proven=True)]
+    found = [Identifier(namespace=f"{NAME}:{skill}", value=thread, proven=True, device=True)]
     unions = user.get("userUnionIds")
     for union in unions if isinstance(unions, list) else ():
         organisation, value = text_of(part_of(union), "organizationId"), text_of(part_of(union), "unionId")

@@ -73,7 +73,7 @@ class AppChannel:
         parts = Parts(
             passes=self._sessions,
             messages=Messages(
-                surroundings, channel=NAME, site=surroundings.account, rooms=self._rooms, pace=pace, uploads=files
+                surroundings, channel=NAME, device=False, site=surroundings.account, rooms=self._rooms, pace=pace, uploads=files
             ),
             rooms=self._rooms,
             pace=pace,

@@ -95,7 +95,7 @@ class Sessions:
             account=self._around.account,
             thread=user.subject,
             message_id=MessageId(f"session:{key}"),
-            sender=codec.identifiers(NAME, self._around.account, user.subject, ""),
+            sender=codec.identifiers(NAME, self._around.account, user.subject, "", device=False),
             kind="event",
             event="session",
             sent_at=self._around.clock(),

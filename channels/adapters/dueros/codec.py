@@ -40,9 +40,9 @@ def parse(body: bytes, received_at: datetime, linked: Linked) -> Utterance:
         raise errors.UnreadablePayload("The call does not say from whom and what it is.")
     kind, text, event = _content(request, name)
     scope = application_of(call)
-    sender = [Identifier(namespace=f"{NAME}:{scope}", value=user_id, proven=True)]
+    sender = [Identifier(namespace=f"{NAME}:{scope}", value=user_id, proven=True, device=True)]
     if device := text_of(part_of(system, "device"), "deviceId"):
-        sender.append(Identifier(namespace=f"{NAME}_device:{scope}", value=device, proven=True))
+        sender.append(Identifier(namespace=f"{NAME}_device:{scope}", value=device, proven=True, device=True))
     sender += linked(text_of(user, "accessToken"), received_at)
     return Utterance(
         kind=kind, thread=user_id, request_id=request_id, sender=tuple(sender), text=text, event=event,

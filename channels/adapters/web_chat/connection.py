@@ -69,7 +69,7 @@ class WebChat:
         parts = Parts(
             passes=sessions,
             messages=Messages(
-                surroundings, channel=CHANNEL, site=settings.site_key, rooms=self._rooms, pace=pace, uploads=files
+                surroundings, channel=CHANNEL, device=True, site=settings.site_key, rooms=self._rooms, pace=pace, uploads=files
             ),
             rooms=self._rooms,
             pace=pace,

@@ -175,7 +175,7 @@ class Sessions:
             account=self._site,
             thread=visitor.visitor,
             message_id=MessageId(f"{visitor.visitor}:{key}"),
-            sender=codec.identifiers(CHANNEL, self._site, visitor.visitor, ""),
+            sender=codec.identifiers(CHANNEL, self._site, visitor.visitor, "", device=True),
             kind="event",
             event="session",
             sent_at=self._around.clock(),

@@ -86,7 +86,9 @@ def _app(call: Mapping[str, Any]) -> str:
 
 def _senders(app: str, user_id: str, device: str) -> list[Identifier]:
     pairs = ((f"{NAME}:{app}", user_id), (f"{NAME}_device:{app}", device))
-    return [Identifier(namespace=name, value=value, proven=True) for name, value in pairs if value]
+    return [
+        Identifier(namespace=name, value=value, proven=True, device=True) for name, value in pairs if value
+    ]
 
 
 def _attributes(call: Mapping[str, Any], session: Mapping[str, Any]) -> dict[str, Any]:

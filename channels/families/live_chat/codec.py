@@ -143,7 +143,8 @@ def client_message_id(conversation_id: str, stored_id: str) -> str | None:
 
 
 def to_inbound(
-    form: SendForm, who: Pass, *, channel: str, account: str, attachments: tuple[Attachment, ...], now: datetime
+    form: SendForm, who: Pass, *, channel: str, account: str, device: bool, attachments: tuple[Attachment, ...],
+    now: datetime,
 ) -> InboundMessage:  # fmt: skip
     return InboundMessage(
         tenant=who.tenant,
@@ -151,7 +152,7 @@ def to_inbound(
         account=account,
         thread=who.visitor,
         message_id=message_id(who.conversation_id, form.client_msg_id),
-        sender=identifiers(channel, account, who.visitor, who.account),
+        sender=identifiers(channel, account, who.visitor, who.account, device=device),
         kind=_kind(form.text, attachments),
         text=form.text,
         attachments=attachments,
@@ -159,10 +160,12 @@ def to_inbound(
     )
 
 
-def identifiers(channel: str, account: str, visitor: str, shop_account: str) -> tuple[Identifier, ...]:
-    """The visitor's id stands in a token that we signed, so it is proven; a web chat's proves no more than "the same
+def identifiers(
+    channel: str, account: str, visitor: str, shop_account: str, *, device: bool
+) -> tuple[Identifier, ...]:
+    """The visitor's id stands in a token that we signed, so it is proven. `device`: it proves no more than "the same
     browser"."""
-    own = Identifier(namespace=f"{channel}:{account}", value=visitor, proven=True)
+    own = Identifier(namespace=f"{channel}:{account}", value=visitor, proven=True, device=device)
     if not shop_account:
         return (own,)
     return (own, Identifier(namespace="account", value=shop_account, proven=True))

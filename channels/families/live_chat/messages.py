@@ -55,14 +55,16 @@ class Messages:
         *,
         channel: str,
         site: str,
+        device: bool,
         rooms: Rooms,
         pace: Pace,
         uploads: Uploads,
     ) -> None:
-        """`site` is what becomes `InboundMessage.account`."""
+        """`site` is what becomes `InboundMessage.account`; `device`: a visitor is a browser, which several people may use."""
         self._around = surroundings
         self._channel = channel
         self._site = site
+        self._device = device
         self._rooms = rooms
         self._pace = pace
         self._uploads = uploads
@@ -74,7 +76,7 @@ class Messages:
         self._pace.spend_message(who.visitor, message_id)
         attachments = await self._attachments(who, form)
         inbound = codec.to_inbound(
-            form, who, channel=self._channel, account=self._site, attachments=attachments,
+            form, who, channel=self._channel, account=self._site, device=self._device, attachments=attachments,
             now=self._around.clock(),
         )  # fmt: skip
         accepted = await door.accept(inbound, form.model_dump_json().encode("utf-8", "backslashreplace"))

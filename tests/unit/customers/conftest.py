@@ -15,7 +15,7 @@ from foundation.security import Vault
 from foundation.storage.database import Database
 
 OPENID = Identifier(namespace="wechat_oa:wx01", value="oAbC-123", proven=True)
-VISITOR = Identifier(namespace="web_chat:visitor", value="v-777", proven=True)
+VISITOR = Identifier(namespace="web_chat:visitor", value="v-777", proven=True, device=True)
 CLAIMED = Identifier(namespace="email", value="victim@example.com")
 DEMO1 = Identifier(namespace=ACCOUNT, value="demo1", proven=True)
 DEMO2 = Identifier(namespace=ACCOUNT, value="demo2", proven=True)

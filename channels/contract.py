@@ -378,7 +378,5 @@ class ChannelSpec:
     settings: type[BaseModel]
     build: ChannelFactory
     title: Mapping[str, str] = field(default_factory=dict)
-    called: Mapping[str, str] = field(default_factory=dict)
-    """What customers call it, by language; empty: as `title`, which tells staff the provider as well."""
     closed: str = ""
     """Why this channel cannot be opened at all (a platform without an interface for it); `huiliu doctor` says it."""

@@ -68,8 +68,9 @@ from retrieval.index_chroma import ChromaIndex
 from retrieval.ingestion import Ingestion
 from retrieval.search import KnowledgeBase
 from retrieval.sources.markdown_folder import MarkdownFolder
-from service import handlers, keys
+from service import customer_side, handlers, keys
 from service.channel_set import ChannelSet, names_to_open
+from service.customer_side import CustomerSide
 from service.operator import Doorman
 from service.routes import demo
 from service.routes.channels import ChannelRoutes
@@ -125,6 +126,7 @@ class System:
     knowledge: KnowledgeBase
     ingestion: Ingestion
     directory: Directory
+    customers: CustomerSide
     channels: ChannelSet
     intake: Intake
     delivery: Delivery
@@ -177,6 +179,7 @@ class System:
         """Turns are done in this process from now on."""
         self.intake.foretell = self._begin_thinking
         self.worker.start()
+        self.customers.start(self.tenants)
 
     def start_fetching(self) -> None:
         """Channels that fetch their messages do so in this process: where the webhooks come in, because some of them only
@@ -184,6 +187,7 @@ class System:
         self.channels.start(self.intake)
 
     async def close(self) -> None:
+        await self.customers.close()
         await self._open.aclose()
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -195,6 +199,7 @@ class System:
             *sign_in.routes(),
             *StaffRoutes(self, doorman).routes(),
             *ChannelRoutes(self.channel_desk, doorman).routes(),
+            *self.customers.routes(doorman, self.settings.server_keys),
         ]
         if self.settings.environment == "demo":
             shop = demo.DemoShop(keys.demo_identity_key(self.vault), self.clock)
@@ -228,6 +233,7 @@ class System:
             understander=self._understander,
             knowledge=self.knowledge, library=self.library, tools=tools.build(words), orders=self.orders, words=words,
             writing=Writing(), clock=self.clock, model=self.model, sign_in_link=self._sign_in_link, stream=self._stream,
+            profiles=self.customers.profiles, orders_seen=self.customers.orders.seen,
         )  # fmt: skip
 
     async def _prepare(self, tenant: TenantId) -> None:
@@ -290,16 +296,11 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     articles = Articles(database, bus, clock)
     knowledge = KnowledgeBase(database, index, embedder, clock)
     directory = Directory(database, vault, clock)
+    side = customer_side.build(database, vault, clock)
     channels = _channels(settings, database=database, vault=vault, hub=hub, clock=clock)
     titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     elsewhere = Elsewhere(
-        channels,
-        bus,
-        database,
-        vault=vault,
-        clock=clock,
-        find_others=directory.find_others,
-        titles={spec.name: spec.called or spec.title for spec in channel_registry.CHANNELS},
+        channels, bus, database, vault=vault, clock=clock, find_others=directory.find_others, titles=titles
     )
     intake = Intake(bus, database, vault=vault, clock=clock, metrics=metrics, hub=hub, elsewhere=elsewhere)
     intake.record_proof = directory.prove
@@ -307,7 +308,8 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     desk = Desk(database, bus, hub=hub, clock=clock, metrics=metrics)
     orders = replaced.get("orders") or _orders(settings)
     reading = DeskReading(
-        database, directory, desk=desk, staff=staff, orders=orders, titles=titles, clock=clock
+        database, directory, desk=desk, staff=staff, orders=orders, titles=titles, clock=clock,
+        notes=side.orders,
     )  # fmt: skip
     delivery = Delivery(channels, database, hub=hub, clock=clock, metrics=metrics, elsewhere=elsewhere)
     desk.hand_over = delivery.hand_over
@@ -317,7 +319,8 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
         orders=orders, library=Library(database, clock), articles=articles,
         knowledge=knowledge,
         ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
-        directory=directory, channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
+        directory=directory, customers=side,
+        channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
         channel_desk=ChannelDesk(channel_registry.CHANNELS, channels, database, clock=clock),
         deliver=replaced.get("deliver") or delivery.deliver,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from agent.records import ApprovalRow, TurnRow
 from customers.directory import Proof
 from foundation.messages import ConversationId
 from operations.console import frame
+from operations.console.customer.profile_card import ProfileCard
 from operations.console.reading import Orders, View, caller
 from operations.desk import SYSTEM, Desk, Note
 
@@ -45,6 +46,7 @@ class SidePanel:
         self._words = visit.words
         self._desk = desk
         self._note_drafts: dict[str, str] = {}
+        self._profile = ProfileCard(visit.words)
 
     def draw(self, *, on_back: Callable[[], None]) -> None:
         frame.icon("arrow_back", self._words("desk.back"), on_back).classes("middle-only")
@@ -65,6 +67,7 @@ class SidePanel:
         sections = [
             *((one.id, _Section(one, partial(self._draw_approval, one))) for one in view.approvals),
             ("person", _Section(who, partial(self._draw_person, *who))),
+            ("profile", _Section(self._profile.key(view), partial(self._profile.draw, view))),
             ("summary", _Section(summary, partial(self._draw_summary, summary))),
             ("emotion", _Section(curve, partial(self._draw_emotion, curve))),
             ("notes", _Section(view.notes, partial(self._draw_notes, view.notes))),

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from customers.profile import profile as profiles
 from foundation import conversations, errors
 from foundation.clock import to_milliseconds
 from foundation.messages import ConversationId, TenantId
@@ -121,6 +122,7 @@ class StaffRoutes:
                 for one in view.approvals
             ],
             "notes": [dataclasses.asdict(note) for note in view.notes],
+            "profile": None if view.profile is None else profiles.shown(view.profile),
         }  # fmt: skip
 
     async def _take(self, request: Request, member: Member) -> Any:
@@ -337,7 +339,7 @@ def _summary(conversation: conversations.Conversation) -> dict[str, Any]:
     return {
         "id": conversation.id, "channel": conversation.channel, "holder": conversation.holder,
         "held_by": conversation.held_by, "status": conversation.status, "language": conversation.language,
-        "reason": conversation.handoff_reason, "last_seq": conversation.last_seq,
+        "reason": conversation.handoff_reason, "priority": conversation.priority, "last_seq": conversation.last_seq,
         "waiting_since": None if waiting is None else to_milliseconds(waiting),
     }  # fmt: skip
 

@@ -18,7 +18,8 @@ FOLDER = Path(words.__file__).parent
 TEXTS: dict[str, dict[str, str]] = yaml.safe_load((FOLDER / "texts.yaml").read_text(encoding="utf-8"))
 FAMILIES_BY_CODE = {
     "reason", "emotion", "intent", "rung", "tool", "staff", "spoken", "level", "order", "error", "state", "role",
-    "keys", "nav", "version", "verdict", "audience", "language", "failure",
+    "keys", "nav", "version", "verdict", "audience", "language", "failure", "fact", "tag", "source", "origin", "why",
+    "risk", "tier",
 }  # fmt: skip
 """Families whose keys are made from a code, such as `order.shipped`."""
 MADE = re.compile(
@@ -101,7 +102,7 @@ def _families() -> set[str]:
 
 
 def _strings_in_code() -> set[str]:
-    files = sorted(FOLDER.glob("*.py"))
+    files = sorted(FOLDER.rglob("*.py"))
     assert len(files) > 8
     return {
         node.value
@@ -119,5 +120,5 @@ def _keys_in_pages() -> set[str]:
 
 def _audited() -> set[str]:
     """Names of actions in the audit trail look like keys."""
-    code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py"))
     return set(re.findall(r'_record\(\s*"([\w.]+)"', code))

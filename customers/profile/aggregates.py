@@ -241,6 +241,8 @@ def _add_tickets(one: Ticket, two: Ticket) -> Ticket:
 
 
 def _strongest(decayed: dict[str, Decayed]) -> dict[str, Decayed]:
+    if len(decayed) <= KEPT_INTERESTS:
+        return decayed
     names = [name for name in decayed if name.startswith("interest:")]
     if len(names) <= KEPT_INTERESTS:
         return decayed

@@ -114,6 +114,17 @@ def leave_queue(frame: Frame) -> Write:
     return write
 
 
+def hurry(frame: Frame, priority: int) -> Write:
+    """Who gets angrier while they wait moves up; nobody moves down."""
+
+    def write(connection: sa.Connection) -> None:
+        found = conversations.get(connection, frame.tenant, frame.id)
+        if found.holder == "queue" and found.priority < priority:
+            conversations.change(connection, frame.tenant, frame.id, frame.now, priority=priority)
+
+    return write
+
+
 def leave_platform(frame: Frame) -> Write:
     """The people of the channel's platform are done: the bot hears the customer again."""
 

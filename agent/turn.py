@@ -85,7 +85,10 @@ class Turns:
             preparing.cancel()
         frame = self._frame(conversation, key=str(event.seq), seq=event.seq, message=message)
         if conversation.holder != "bot":
-            return self._noting(frame, met, await self._while_held(frame, event))
+            held = await self._while_held(frame, event)
+            return self._noting(
+                frame, met, held, understood=await self._overhear(event.message, conversation)
+            )
         state = _begin(message.text, message, dialogue=_dialogue(conversation), recent=recent)
         return await self._through_graph(frame, state, person, attempt=turn.attempt, met=met)
 
@@ -172,7 +175,7 @@ class Turns:
             frame, run.final, suspended=run.suspended, total_milliseconds=run.milliseconds,
             priority=view.priority if view else 0,
         )  # fmt: skip
-        done = self._noting(frame, met, done, final=run.final)
+        done = self._noting(frame, met, done, understood=run.final["understood"], final=run.final)
         if not run.suspended and (attempt > 1 or _waits_for_yes(state)):
             await self._saver.adelete_thread(_thread(frame.id, frame.key))
         _note(frame, run)
@@ -186,14 +189,22 @@ class Turns:
         now = self._services.clock()
         return customer.meet(connection, profiles, event.tenant, person, said=said, now=now)
 
+    async def _overhear(self, message: InboundMessage, conversation: Conversation) -> dict[str, Any]:
+        """What a customer says to people, or while waiting for them: the bot answers nothing, their profile hears it."""
+        if self._services.profiles is None or message.kind != "text" or not message.text.strip():
+            return {}
+        before = _dialogue(conversation).get("language") or None
+        found = await self._services.understander.understand(message.text, previous_language=before)
+        return found.to_json()
+
     def _noting(
-        self, frame: Frame, met: Customer | None, done: Outcome, *, final: TurnState | None = None
-    ) -> Outcome:
+        self, frame: Frame, met: Customer | None, done: Outcome, *, understood: dict[str, Any], final: TurnState | None = None
+    ) -> Outcome:  # fmt: skip
         """What was heard goes into the profile when the turn is done, or not at all."""
         profiles = self._services.profiles
         if profiles is None or met is None:
             return done
-        heard = met.heard(final["understood"] if final else {})
+        heard, priority = met.heard(understood), met.view(understood).priority
         opened = (
             customer.handed_over(frame.id, frame.key, frame.now) if final and final.get("handoff") else None
         )
@@ -203,7 +214,7 @@ class Turns:
                 if happened is not None:
                     profiles.note(connection, frame.tenant, met.identity_id, happened)
 
-        return replace(done, writes=[*done.writes, write])
+        return replace(done, writes=[*done.writes, write, outcome.hurry(frame, priority)])
 
     def _settled(self, frame: Frame, done: Outcome) -> Outcome:
         """People have given the conversation back: it is no open matter any more."""

@@ -86,6 +86,8 @@ class View:
     profile: Profile | None
     """Of all the customer's identities; None while nobody is known."""
     now: datetime
+    titles: Titles
+    """Of the channels that the profile names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ class DeskReading:
         return View(
             conversation=conversation, name=_shown_name(person), holder_name=holder.name if holder else "", person=person, messages=tuple(messages),
             turns=tuple(turns), approvals=tuple(approvals), notes=tuple(notes),
-            orders=orders, profile=profile, now=self._clock(),
+            orders=orders, profile=profile, now=self._clock(), titles=self._titles,
         )  # fmt: skip
 
     async def _orders_of(self, tenant: TenantId, conversation_id: ConversationId) -> Orders:

@@ -160,3 +160,17 @@ async def test_given_back_conversation_is_no_open_matter_any_more(world: World, 
     shown = await known(world)
     assert shown.figures.service.open_since == ()
     assert (shown.figures.service.opened, shown.figures.service.closed) == (1, 1)
+
+
+async def test_who_gets_angry_while_waiting_moves_up_and_is_heard(world: World, clock: StandingClock) -> None:
+    await world.say("转人工", conversation="first")
+    clock.move(minutes=5)
+    await world.say("转人工", conversation="second")
+    desk, _ = await desk_view(world)
+    assert [one.id for one in (await desk.inbox(TENANT))["queue"]] == ["first", "second"]
+    await world.say(ANGRY[1], conversation="second")
+    queue = (await desk.inbox(TENANT))["queue"]
+    assert [one.id for one in queue] == ["second", "first"]
+    shown = await known(world, "second")
+    assert shown.risks["complaint"].level == "high"
+    assert dict(shown.figures.interaction.contacts) == {"web_chat": 2}

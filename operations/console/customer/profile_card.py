@@ -14,7 +14,7 @@ from customers.profile.risk import Reason, Risk
 from customers.profile.tags import Tag
 from customers.profile.value import LEAST_BUYERS
 from operations.console import frame
-from operations.console.reading import View
+from operations.console.reading import Titles, View
 from operations.console.words import Words
 
 _LEVEL_TONES = {"high": "bad", "medium": "warn", "low": "good"}
@@ -50,7 +50,7 @@ class ProfileCard:
             self._draw_tags(profile.tags)
             for chosen in list(profile.facts.values())[:FACTS_SHOWN]:
                 self._draw_fact(chosen, view.now)
-            self._draw_interaction(profile)
+            self._draw_interaction(profile, view.titles)
             if not profile.judged:
                 ui.label(words("profile.not_judged")).classes("quiet")
                 return
@@ -84,14 +84,14 @@ class ProfileCard:
             values = ", ".join(facts.masked(other) for other in chosen.conflicts[:3])
             ui.label(words("profile.conflict", values=values)).classes("quiet small").props("dir=auto")
 
-    def _draw_interaction(self, profile: Profile) -> None:
+    def _draw_interaction(self, profile: Profile, titles: Titles) -> None:
         words, interaction = self._words, profile.figures.interaction
         contacts, waiting = sum(interaction.contacts.values()), len(profile.figures.service.open_since)
         if contacts:
+            channel = interaction.preferred_channel
+            title = titles.get(channel, {}).get(words.language, channel)
             with ui.element("div").classes("row between"):
-                ui.label(
-                    words("profile.contacts", n=contacts, channel=interaction.preferred_channel)
-                ).classes("quiet")
+                ui.label(words("profile.contacts", n=contacts, channel=title)).classes("quiet")
                 if waiting:
                     frame.badge(words("profile.open", n=waiting), "warn")
         wanted = [

@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agent.customer import Customer, OrdersSeen, ProfileView, WatchedOrders
 from agent.policy import Rules
 from agent.tools.contract import OrderSystem, Tool, ToolContext
 from agent.tools.words import Words
 from agent.understanding.understand import Understanding
 from agent.writing import Writing
+from customers.profile.profile import Profiles
 from foundation.clock import Clock
 from foundation.language_models.contract import LanguageModel
 from foundation.messages import ConversationId, MessageId, TenantId
@@ -71,6 +73,9 @@ class Services:
     model: LanguageModel | None = None
     stream: Stream | None = None
     sign_in_link: SignInLink | None = None
+    profiles: Profiles | None = None
+    """None: nothing is known about customers, and nothing is kept."""
+    orders_seen: OrdersSeen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,11 @@ class AgentContext:
     account: str
     """The proven account, or ""."""
     proof: int
+    customer: Customer | None = None
+
+    def profile(self, understood: Mapping[str, Any]) -> ProfileView | None:
+        """With this very message in it."""
+        return None if self.customer is None else self.customer.view(understood)
 
     async def say(self, reply: str, language: Language, values: Mapping[str, Any]) -> Rendered:
         return await self.services.library.render(self.tenant, f"replies/{reply}", language, **values)
@@ -100,7 +110,8 @@ class AgentContext:
         self, tool: str, language: Language, *, intent: str = "", approved_by: str = ""
     ) -> ToolContext:
         """Repeats of this turn give the same key, so that an effect happens once."""
+        orders, seen = self.services.orders, self.services.orders_seen
         return ToolContext(
-            orders=self.services.orders, account=self.account, proof=self.proof, language=language,
+            orders=orders if seen is None else WatchedOrders(orders, self.tenant, seen), account=self.account, proof=self.proof, language=language,
             key=f"{self.conversation_id}/{self.key}/{tool}", intent=intent, approved_by=approved_by,
         )  # fmt: skip

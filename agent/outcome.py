@@ -41,15 +41,17 @@ class Frame:
         return self.conversation.id
 
 
-def of_turn(frame: Frame, final: TurnState, *, suspended: bool, total_milliseconds: float) -> Outcome:
-    """The outcome of a turn that came through the graph."""
+def of_turn(
+    frame: Frame, final: TurnState, *, suspended: bool, total_milliseconds: float, priority: int = 0
+) -> Outcome:  # fmt: skip
+    """The outcome of a turn that came through the graph; `priority` for the queue, if it goes there."""
     language = final["language"]
     replies, writes = _spoken(frame, final["reply"], language)
     entries: list[Entry] = []
     writes.append(remember(frame, final["dialogue"], language))
     handoff = final.get("handoff", "")
     if handoff:
-        writes.append(_queue(frame, handoff, final.get("summary", {}).get("text", "")))
+        writes.append(_queue(frame, handoff, final.get("summary", {}).get("text", ""), priority))
         entries.append(
             entry(
                 frame,
@@ -112,6 +114,17 @@ def leave_queue(frame: Frame) -> Write:
     return write
 
 
+def hurry(frame: Frame, priority: int) -> Write:
+    """Who gets angrier while they wait moves up; nobody moves down."""
+
+    def write(connection: sa.Connection) -> None:
+        found = conversations.get(connection, frame.tenant, frame.id)
+        if found.holder == "queue" and found.priority < priority:
+            conversations.change(connection, frame.tenant, frame.id, frame.now, priority=priority)
+
+    return write
+
+
 def leave_platform(frame: Frame) -> Write:
     """The people of the channel's platform are done: the bot hears the customer again."""
 
@@ -155,12 +168,13 @@ def remember(frame: Frame, dialogue: Dialogue, language: str = "") -> Write:
     )
 
 
-def _queue(frame: Frame, reason: str, summary: str) -> Write:
+def _queue(frame: Frame, reason: str, summary: str, priority: int = 0) -> Write:
     def write(connection: sa.Connection) -> None:
         if conversations.get(connection, frame.tenant, frame.id).holder == "bot":
             conversations.change(
                 connection, frame.tenant, frame.id, frame.now,
                 holder="queue", waiting_since=frame.now, handoff_reason=reason, handoff_summary=summary,
+                priority=priority,
             )  # fmt: skip
 
     return write

@@ -23,8 +23,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 
-from agent import graph, outcome, policy, records
+from agent import customer, graph, outcome, policy, records
 from agent.context import AgentContext, Language, Services
+from agent.customer import Customer
 from agent.outcome import Frame
 from agent.state import Cause, Decision, Dialogue, Line, Message, TurnState
 from customers.directory import Directory, Person
@@ -77,15 +78,19 @@ class Turns:
         preparing = asyncio.create_task(self._services.understander.prepare(message.text))
         try:
             person, (conversation, recent) = await self._database.write(enter)
+            met = await self._database.read(lambda connection: self._meet(connection, event, person))
             if conversation.holder == "bot":
                 await preparing
         finally:
             preparing.cancel()
         frame = self._frame(conversation, key=str(event.seq), seq=event.seq, message=message)
         if conversation.holder != "bot":
-            return await self._while_held(frame, event)
+            held = await self._while_held(frame, event)
+            return self._noting(
+                frame, met, held, understood=await self._overhear(event.message, conversation)
+            )
         state = _begin(message.text, message, dialogue=_dialogue(conversation), recent=recent)
-        return await self._through_graph(frame, state, person, attempt=turn.attempt)
+        return await self._through_graph(frame, state, person, attempt=turn.attempt, met=met)
 
     async def handle_proof(self, event: IdentityProven, turn: Turn) -> Outcome:
         """Goes on with what had to wait for the sign-in; nothing waits: nothing is said."""
@@ -131,10 +136,10 @@ class Turns:
         )
         frame = self._frame(conversation, key=f"return-{turn.seq}", seq=conversation.last_seq)
         if conversation.holder != "bot" or conversation.status == "closed":
-            return Outcome(writes=[outcome.remember(frame, kept)])
+            return self._settled(frame, Outcome(writes=[outcome.remember(frame, kept)]))
         last = next((line["text"] for line in reversed(recent) if line["role"] == "agent"), "")
         text = await self._say(frame, "returned", {"last": last}, kept)
-        return outcome.of_notice(frame, text, kept)
+        return self._settled(frame, outcome.of_notice(frame, text, kept))
 
     async def _while_held(self, frame: Frame, event: MessageReceived) -> Outcome:
         """A person holds the conversation, or it waits for one: the desk hears the message, the graph does not."""
@@ -148,7 +153,7 @@ class Turns:
         if policy.leaves_queue(self._services.writing.plain(event.message.text)):
             text = await self._say(frame, "queue_left", {}, dialogue)
             left = outcome.of_notice(frame, text, {**dialogue, "form": None, "misunderstood": 0, "angry": 0})
-            return replace(left, writes=[*left.writes, outcome.leave_queue(frame)])
+            return self._settled(frame, replace(left, writes=[*left.writes, outcome.leave_queue(frame)]))
         if not _is_due(dialogue, frame.now):
             return Outcome(entries=[entry])
         place = await self._database.read(
@@ -159,16 +164,71 @@ class Turns:
         return outcome.of_notice(frame, text, told, entries=(entry,))
 
     async def _through_graph(
-        self, frame: Frame, state: TurnState, person: Person, *, attempt: int
+        self, frame: Frame, state: TurnState, person: Person, *, attempt: int, met: Customer | None = None
     ) -> Outcome:
         context = self._context(frame, account=person.account or "", proof=int(person.proof))
+        context = replace(context, customer=met)
         frame = replace(frame, account=context.account)
         run = await self._run(state, context, attempt=attempt)
-        done = outcome.of_turn(frame, run.final, suspended=run.suspended, total_milliseconds=run.milliseconds)
+        view = context.profile(run.final["understood"])
+        done = outcome.of_turn(
+            frame, run.final, suspended=run.suspended, total_milliseconds=run.milliseconds,
+            priority=view.priority if view else 0,
+        )  # fmt: skip
+        done = self._noting(frame, met, done, understood=run.final["understood"], final=run.final)
         if not run.suspended and (attempt > 1 or _waits_for_yes(state)):
             await self._saver.adelete_thread(_thread(frame.id, frame.key))
         _note(frame, run)
         return done
+
+    def _meet(self, connection: sa.Connection, event: MessageReceived, person: Person) -> Customer | None:
+        profiles = self._services.profiles
+        if profiles is None:
+            return None
+        said = customer.spoken(connection, event.tenant, event.conversation_id, event.message, seq=event.seq)
+        now = self._services.clock()
+        return customer.meet(connection, profiles, event.tenant, person, said=said, now=now)
+
+    async def _overhear(self, message: InboundMessage, conversation: Conversation) -> dict[str, Any]:
+        """What a customer says to people, or while waiting for them: the bot answers nothing, their profile hears it."""
+        if self._services.profiles is None or message.kind != "text" or not message.text.strip():
+            return {}
+        before = _dialogue(conversation).get("language") or None
+        found = await self._services.understander.understand(message.text, previous_language=before)
+        return found.to_json()
+
+    def _noting(
+        self, frame: Frame, met: Customer | None, done: Outcome, *, understood: dict[str, Any], final: TurnState | None = None
+    ) -> Outcome:  # fmt: skip
+        """What was heard goes into the profile when the turn is done, or not at all."""
+        profiles = self._services.profiles
+        if profiles is None or met is None:
+            return done
+        heard, priority = met.heard(understood), met.view(understood).priority
+        opened = (
+            customer.handed_over(frame.id, frame.key, frame.now) if final and final.get("handoff") else None
+        )
+
+        def write(connection: sa.Connection) -> None:
+            for happened in (heard, opened):
+                if happened is not None:
+                    profiles.note(connection, frame.tenant, met.identity_id, happened)
+
+        return replace(done, writes=[*done.writes, write, outcome.hurry(frame, priority)])
+
+    def _settled(self, frame: Frame, done: Outcome) -> Outcome:
+        """People have given the conversation back: it is no open matter any more."""
+        profiles = self._services.profiles
+        if profiles is None:
+            return done
+        closed = customer.given_back(frame.id, frame.key, frame.now)
+
+        def write(connection: sa.Connection) -> None:
+            person = self._directory.find(connection, frame.tenant, frame.id)
+            if person is not None:
+                profiles.note(connection, frame.tenant, person.identity_id, closed)
+
+        return replace(done, writes=[*done.writes, write])
 
     async def _run(self, state: TurnState, context: AgentContext, *, attempt: int) -> _Run:
         """Every step is kept where an effect waits for its "yes". Before that nothing can happen that a repeat from the

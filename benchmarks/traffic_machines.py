@@ -15,13 +15,14 @@ from multiprocessing.synchronize import Event
 
 import structlog
 import uvicorn
-from channels.delivery import Delivery
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from channels import endpoints
-from channels.contract import Channel, Pulling, Surroundings
+from channels.contract import Channel, Surroundings
 from channels.intake import Intake
+from channels.outbound.delivery import Delivery
+from channels.promises import Pulling
 from channels.registry import CHANNELS
 from foundation import conversations, telemetry
 from foundation import settings as configuration

@@ -155,8 +155,13 @@ class Directory:
 
     async def find_person(self, tenant: TenantId, conversation_id: ConversationId) -> Person | None:
         """For pages, which have no connection of their own."""
+        return await self._database.read(lambda c: self.find(c, tenant, conversation_id))
+
+    def find(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
+    ) -> Person | None:
         try:
-            return await self._database.read(lambda c: self.person(c, tenant, conversation_id))
+            return self.person(connection, tenant, conversation_id)
         except errors.NotFound:
             return None
 

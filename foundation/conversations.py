@@ -49,6 +49,7 @@ conversation_table = sa.Table(
     sa.Column("customer_read_seq", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("waiting_since", sa.BigInteger),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_customer_at", sa.BigInteger),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Index("conversation_desk", "tenant", "status", "holder", "waiting_since"),
@@ -73,6 +74,12 @@ message_table = sa.Table(
     sa.Column("sent_at", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("tenant", "conversation_id", "id", name="message_id"),
 )
+
+HEAD_START = 600_000
+"""Milliseconds that one step of priority is worth in the queue: who waits long enough comes first all the same."""
+
+queue_order = conversation_table.c.waiting_since - conversation_table.c.priority * HEAD_START
+"""Smallest first."""
 
 raw_payload_table = sa.Table(
     "raw_payload",
@@ -134,6 +141,7 @@ class Conversation:
     waiting_since: datetime | None
     last_customer_at: datetime | None
     updated_at: datetime
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +225,7 @@ def search(
     connection: sa.Connection, tenant: TenantId, *, holder: Holder | None = None, status: Status | None = None,
     customer_id: CustomerId | None = None, limit: int = 200,
 ) -> list[Conversation]:  # fmt: skip
-    """For the desk: waiting ones first, longest wait on top, then the most recently changed."""
+    """For the desk: waiting ones first in the order of the queue, then the most recently changed."""
     table = conversation_table.c
     query = sa.select(conversation_table).where(table.tenant == tenant)
     if holder is not None:
@@ -226,9 +234,7 @@ def search(
         query = query.where(table.status == status)
     if customer_id is not None:
         query = query.where(table.customer_id == customer_id)
-    query = query.order_by(table.waiting_since.is_(None), table.waiting_since, table.updated_at.desc()).limit(
-        limit
-    )
+    query = query.order_by(table.waiting_since.is_(None), queue_order, table.updated_at.desc()).limit(limit)
     return [_conversation(row) for row in connection.execute(query)]
 
 
@@ -275,13 +281,8 @@ def mark_state(
 
 
 def mark_seen(
-    connection: sa.Connection,
-    tenant: TenantId,
-    conversation_id: ConversationId,
-    *,
-    delivered: int = 0,
-    read: int = 0,
-) -> None:
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, *, delivered: int = 0, read: int = 0
+) -> None:  # fmt: skip
     """Receipts of the customer's side, cumulative and only forward."""
     table = conversation_table.c
     delivered = max(delivered, read)
@@ -394,5 +395,5 @@ def _conversation(row: sa.Row[Any]) -> Conversation:
         last_seq=row.last_seq, customer_delivered_seq=row.customer_delivered_seq,
         customer_read_seq=row.customer_read_seq, created_at=from_milliseconds(row.created_at),
         waiting_since=_moment(row.waiting_since), last_customer_at=_moment(row.last_customer_at),
-        updated_at=from_milliseconds(row.updated_at),
+        updated_at=from_milliseconds(row.updated_at), priority=row.priority,
     )  # fmt: skip

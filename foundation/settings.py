@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     identity_keys: dict[str, SecretStr] = Field(
         {}, description="Key id → secret (≥ 32 characters) of the shop's signed user tokens (HS256), as JSON."
     )
+    server_keys: dict[str, SecretStr] = Field(
+        {},
+        description="Tenant → secret (≥ 32 characters) by which the company's own systems send events and customers, as JSON.",
+    )
     staff_password: SecretStr = Field(
         SecretStr(""), description="First password of the account admin. Empty in the demo: huiliu-demo."
     )
@@ -126,7 +130,7 @@ class Settings(BaseSettings):
             raise ValueError("name at least one tenant; letters, digits, - and _ only")
         return value
 
-    @field_validator("identity_keys")
+    @field_validator("identity_keys", "server_keys")
     @classmethod
     def _keys_are_long(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
         if any(len(secret.get_secret_value()) < 32 for secret in value.values()):

@@ -32,6 +32,7 @@ Role = Literal["agent", "editor", "qa", "manager", "admin"]
 Permission = Literal[
     "desk.read", "desk.reply", "desk.approve", "knowledge.edit", "knowledge.publish", "prompts.edit",
     "prompts.publish", "quality.run", "staff.manage", "audit.read", "channels.manage",
+    "customers.edit",
 ]  # fmt: skip
 
 _DESK: frozenset[Permission] = frozenset({"desk.read", "desk.reply"})
@@ -42,10 +43,19 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     "agent": _DESK,
     "editor": _CONTENT,
     "qa": frozenset({"quality.run", "desk.read"}),
-    "manager": _DESK | _CONTENT | {"desk.approve", "quality.run", "audit.read", "channels.manage"},
+    "manager": _DESK
+    | _CONTENT
+    | {"desk.approve", "quality.run", "audit.read", "channels.manage", "customers.edit"},
     "admin": _DESK
     | _CONTENT
-    | {"desk.approve", "quality.run", "audit.read", "channels.manage", "staff.manage"},
+    | {
+        "desk.approve",
+        "quality.run",
+        "audit.read",
+        "channels.manage",
+        "customers.edit",
+        "staff.manage",
+    },  # fmt: skip,
 }
 
 FAILURES_BEFORE_LOCK = 5

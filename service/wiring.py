@@ -70,8 +70,9 @@ from retrieval.index import KnowledgeIndex
 from retrieval.index_chroma import ChromaIndex
 from retrieval.ingestion import Ingestion
 from retrieval.search import KnowledgeBase
-from service import first_start, handlers, keys
+from service import customer_side, first_start, handlers, keys
 from service.channel_set import ChannelSet, names_to_open
+from service.customer_side import CustomerSide
 from service.foresight import Foresight
 from service.hearing.files import Hearing
 from service.hearing.senses import Senses
@@ -134,6 +135,7 @@ class System:
     ingestion: Ingestion
     directory: Directory
     behaviour: Behaviour
+    customers: CustomerSide
     channels: ChannelSet
     intake: Intake
     delivery: Delivery
@@ -191,6 +193,7 @@ class System:
         """Turns are done in this process from now on."""
         self.intake.foretell = Foresight(self._understander).begin
         self.worker.start()
+        self.customers.start(self.tenants)
 
     def start_fetching(self) -> None:
         """Channels that fetch their messages do so in this process: where the webhooks come in, because some of them only
@@ -198,6 +201,7 @@ class System:
         self.channels.start(self.intake)
 
     async def close(self) -> None:
+        await self.customers.close()
         await self._open.aclose()
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -210,6 +214,7 @@ class System:
             *StaffRoutes(self, doorman).routes(),
             *MediaRoutes(self, doorman).routes(),
             *ChannelRoutes(self.channel_desk, doorman).routes(),
+            *self.customers.routes(doorman, self.settings.server_keys),
         ]
         if self.settings.environment == "demo":
             shop = demo.DemoShop(keys.demo_identity_key(self.vault), self.clock)
@@ -244,6 +249,7 @@ class System:
             understander=self._understander,
             knowledge=self.knowledge, library=self.library, tools=tools.build(words), orders=self.orders, words=words,
             writing=Writing(), clock=self.clock, model=self.model, sign_in_link=self._sign_in_link, stream=self._stream,
+            profiles=self.customers.profiles, orders_seen=self.customers.orders.seen,
         )  # fmt: skip
 
     async def _fetch_again(self, member: Member, conversation_id: ConversationId, message_id: str) -> object:
@@ -282,16 +288,11 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     articles = Articles(database, bus, clock)
     knowledge = KnowledgeBase(database, index, embedder, clock)
     directory = Directory(database, vault, clock)
+    side = customer_side.build(database, vault, clock)
     channels = _channels(settings, database=database, vault=vault, hub=hub, clock=clock)
     titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     elsewhere = Elsewhere(
-        channels,
-        bus,
-        database,
-        vault=vault,
-        clock=clock,
-        find_others=directory.find_others,
-        titles={spec.name: spec.called or spec.title for spec in channel_registry.CHANNELS},
+        channels, bus, database, vault=vault, clock=clock, find_others=directory.find_others, titles=titles
     )
     intake = Intake(bus, database, vault=vault, clock=clock, metrics=metrics, hub=hub, elsewhere=elsewhere)
     intake.record_proof = directory.prove
@@ -299,7 +300,8 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     desk = Desk(database, bus, hub=hub, clock=clock, metrics=metrics)
     orders = replaced.get("orders") or _orders(settings)
     reading = DeskReading(
-        database, directory, desk=desk, staff=staff, orders=orders, titles=titles, clock=clock
+        database, directory, desk=desk, staff=staff, orders=orders, titles=titles, clock=clock,
+        notes=side.orders,
     )  # fmt: skip
     delivery = Delivery(channels, database, hub=hub, clock=clock, metrics=metrics, elsewhere=elsewhere)
     desk.hand_over = delivery.hand_over
@@ -311,7 +313,7 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
         orders=orders, library=Library(database, clock), articles=articles,
         knowledge=knowledge,
         ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
-        directory=directory, behaviour=Behaviour(clock), channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
+        directory=directory, behaviour=Behaviour(clock, side.collection.note_behaviour), customers=side, channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
         channel_desk=ChannelDesk(channel_registry.CHANNELS, channels, database, clock=clock, counted=intake.refusals),
         deliver=replaced.get("deliver") or delivery.deliver,
     )  # fmt: skip

@@ -17,7 +17,9 @@ from agent.state import ReplyState, TurnState
 
 async def hand_over(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
     context, reply = runtime.context, state["reply"]
-    said = await context.say("handoff", state["language"], {"reason": state["handoff"]})
+    profile = context.profile(state["understood"])
+    values = {"reason": state["handoff"], "address": profile.form_of_address if profile else ""}
+    said = await context.say("handoff", state["language"], values)
     note = await context.say("handoff_summary", state["language"], summary.facts(state))
     script = state["dialogue"].get("script", "hans") if state["language"] == "zh" else "hans"
     text = context.services.writing.fit(said.text.strip(), script)

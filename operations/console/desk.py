@@ -125,6 +125,8 @@ class DeskPage:
                 frame.badge(row.channel_title(self._words.language), "accent")
                 if conversation.handoff_reason:
                     frame.badge(self._words.reason(conversation.handoff_reason), "warn")
+                if conversation.holder == "queue" and conversation.priority:
+                    frame.badge(self._words("desk.urgent"), "bad")
                 if row.approvals:
                     frame.badge(self._words("desk.approval"), "bad")
                 if row.holder_name:

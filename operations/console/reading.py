@@ -21,6 +21,8 @@ from agent import records
 from agent.tools.contract import OrderSystem
 from customers import behaviour
 from customers.directory import Directory, Person
+from customers.profile.orders import OrderNotes
+from customers.profile.profile import Profile
 from foundation import conversations, errors
 from foundation.clock import Clock
 from foundation.conversations import Conversation, Message, message_table
@@ -85,6 +87,11 @@ class View:
     approvals: tuple[records.ApprovalRow, ...]
     notes: tuple[Note, ...]
     orders: Orders
+    profile: Profile | None
+    """Of all the customer's identities; None while nobody is known."""
+    now: datetime
+    titles: Titles
+    """Of the channels that the profile names."""
     behaviour: tuple[Observation, ...] = ()
     """What the customer looked at lately, newest first."""
 
@@ -99,7 +106,7 @@ class _Kept:
 class DeskReading:
     def __init__(
         self, database: Database, directory: Directory, *, desk: Desk, staff: Staff, orders: OrderSystem,
-        titles: Titles, clock: Clock,
+        titles: Titles, clock: Clock, notes: OrderNotes,
     ) -> None:  # fmt: skip
         self._database = database
         self._directory = directory
@@ -108,6 +115,7 @@ class DeskReading:
         self._orders = orders
         self._titles = titles
         self._clock = clock
+        self._notes = notes
         self._kept_orders: dict[tuple[TenantId, str], tuple[datetime, Orders]] = {}
         self._kept_rows: dict[TenantId, _Kept] = {}
         self._reading_rows = asyncio.Lock()
@@ -150,7 +158,8 @@ class DeskReading:
             conversation = conversations.get(connection, tenant, conversation_id)
             return (
                 conversation,
-                self._find_person(connection, tenant, conversation_id),
+                person := self._directory.find(connection, tenant, conversation_id),
+                self._profile(connection, tenant, person),
                 conversations.read(
                     connection,
                     tenant,
@@ -163,14 +172,26 @@ class DeskReading:
                 behaviour.recent(connection, tenant, conversation_id),
             )
 
-        conversation, person, messages, turns, approvals, seen = await self._database.read(read)
+        orders = await self._orders_of(tenant, conversation_id)
+        conversation, person, profile, messages, turns, approvals, seen = await self._database.read(read)
         notes = await self._desk.notes(tenant, conversation_id)
         holder = await self._staff.find(tenant, conversation.held_by) if conversation.held_by else None
         return View(
             conversation=conversation, name=_shown_name(person), holder_name=holder.name if holder else "", person=person, messages=tuple(messages),
             turns=tuple(turns), approvals=tuple(approvals), notes=tuple(notes),
-            orders=await self._recent_orders(tenant, person), behaviour=tuple(seen),
+            orders=orders, profile=profile, now=self._clock(), titles=self._titles, behaviour=tuple(seen),
         )  # fmt: skip
+
+    async def _orders_of(self, tenant: TenantId, conversation_id: ConversationId) -> Orders:
+        """Before the rest is read, because what the shop says becomes part of the profile."""
+        return await self._recent_orders(tenant, await self._directory.find_person(tenant, conversation_id))
+
+    def _profile(self, connection: sa.Connection, tenant: TenantId, person: Person | None) -> Profile | None:
+        if person is None:
+            return None
+        profiles = self._notes.profiles
+        ids = profiles.of_customer(connection, tenant, person.identity_id, person.customer_id)
+        return profiles.view(connection, tenant, ids)
 
     async def _recent_orders(self, tenant: TenantId, person: Person | None) -> Orders:
         if person is None or not person.account:
@@ -181,7 +202,7 @@ class DeskReading:
             seconds = ORDERS_KEPT_SECONDS if kept[1].state == "shown" else OUTAGE_KEPT_SECONDS
             if (now - kept[0]).total_seconds() < seconds:
                 return kept[1]
-        orders = await self._fetch_orders(person.account)
+        orders = await self._fetch_orders(tenant, person.account)
         self._kept_orders = {
             one: (at, known)
             for one, (at, known) in self._kept_orders.items()
@@ -190,26 +211,21 @@ class DeskReading:
         self._kept_orders[place] = (now, orders)
         return orders
 
-    async def _fetch_orders(self, account: str) -> Orders:
+    async def _fetch_orders(self, tenant: TenantId, account: str) -> Orders:
         try:
             async with asyncio.timeout(ORDER_SECONDS):
                 listed = await self._orders.call("list_orders", {"customer": account, "limit": ORDER_LIMIT})
                 known = await self._orders.call("get_customer", {"customer": account})
         except (errors.UpstreamError, TimeoutError):
             return Orders("down")
+        for answer in (listed, known):
+            if answer.get("ok"):
+                await self._notes.seen(tenant, account, answer)
         name, level = (str(known.get(field) or "") for field in ("name", "level"))
         return Orders("shown", tuple(listed.get("orders", ())), name, level)
 
     def _name(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> str:
-        return _shown_name(self._find_person(connection, tenant, conversation_id))
-
-    def _find_person(
-        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
-    ) -> Person | None:
-        try:
-            return self._directory.person(connection, tenant, conversation_id)
-        except errors.NotFound:
-            return None
+        return _shown_name(self._directory.find(connection, tenant, conversation_id))
 
 
 def _shown_name(person: Person | None) -> str:

@@ -17,6 +17,7 @@ from customers.directory import Proof
 from foundation.clock import Clock
 from foundation.messages import ConversationId, Observation
 from operations.console import frame
+from operations.console.customer.profile_card import ProfileCard
 from operations.console.reading import Orders, View, caller
 from operations.desk import SYSTEM, Desk, Note
 
@@ -47,6 +48,7 @@ class SidePanel:
         self._words = visit.words
         self._desk = desk
         self._note_drafts: dict[str, str] = {}
+        self._profile = ProfileCard(visit.words)
 
     def draw(self, *, on_back: Callable[[], None]) -> None:
         frame.icon("arrow_back", self._words("desk.back"), on_back).classes("middle-only")
@@ -68,6 +70,7 @@ class SidePanel:
         sections = [
             *((one.id, _Section(one, partial(self._draw_approval, one))) for one in view.approvals),
             ("person", _Section(who, partial(self._draw_person, *who))),
+            ("profile", _Section(self._profile.key(view), partial(self._profile.draw, view))),
             ("summary", _Section(summary, partial(self._draw_summary, summary))),
             ("emotion", _Section(curve, partial(self._draw_emotion, curve))),
             ("seen", _Section(seen, partial(self._draw_behaviour, seen))),

@@ -74,6 +74,10 @@ class Words:
     def level(self, code: str) -> str:
         return self._named("level", code)
 
+    def named(self, family: str, code: str) -> str:
+        """A word of a family that other systems may add to (attributes, tags): unknown ones are shown as they are."""
+        return self._named(family, code)
+
     def order_state(self, code: str) -> str:
         return self._named("order", code)
 

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from customers.profile import profile as profiles
 from foundation import conversations, errors
 from foundation.clock import to_milliseconds
 from foundation.messages import FILES, Attachment, ConversationId, TenantId
@@ -126,6 +127,7 @@ class StaffRoutes:
                 {**seen.model_dump(exclude={"at"}, exclude_defaults=True), "at": to_milliseconds(seen.at)}
                 for seen in view.behaviour
             ],
+            "profile": None if view.profile is None else profiles.shown(view.profile),
         }  # fmt: skip
 
     async def _take(self, request: Request, member: Member) -> Any:
@@ -349,7 +351,7 @@ def _summary(conversation: conversations.Conversation) -> dict[str, Any]:
     return {
         "id": conversation.id, "channel": conversation.channel, "holder": conversation.holder,
         "held_by": conversation.held_by, "status": conversation.status, "language": conversation.language,
-        "reason": conversation.handoff_reason, "last_seq": conversation.last_seq,
+        "reason": conversation.handoff_reason, "priority": conversation.priority, "last_seq": conversation.last_seq,
         "waiting_since": None if waiting is None else to_milliseconds(waiting),
     }  # fmt: skip
 

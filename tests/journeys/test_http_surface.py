@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from pydantic import BaseModel
 
-from channels.adapters.web_chat import codec
+from channels.families.live_chat import codec
 from channels.registry import CHANNELS
 from foundation import settings as configuration
 from foundation.clock import utc_now

@@ -26,6 +26,8 @@ from agent.tools.contract import OrderSystem
 from agent.understanding.understand import Understander
 from agent.writing import Writing
 from customers.directory import Directory
+from customers.profile.orders import OrderNotes
+from customers.profile.profile import Profiles
 from foundation import conversations, events
 from foundation.bus.contract import Entry, Outcome, Turn
 from foundation.bus.embedded import EmbeddedBus
@@ -213,6 +215,7 @@ async def open_world(
 ) -> AsyncIterator[World]:
     language = words.load()
     directory = Directory(database, database.vault, clock)
+    profiles = Profiles(database.vault, clock)
     services = context.Services(
         understander=Understander(EMBEDDER, today=lambda: today(clock)),
         knowledge=knowledge,
@@ -222,6 +225,8 @@ async def open_world(
         words=language,
         writing=Writing(),
         clock=clock,
+        profiles=profiles,
+        orders_seen=OrderNotes(database, profiles, clock).seen,
     )
     async with checkpoints.open_saver(str(folder / "checkpoints.db"), database.vault) as saver:
         yield World(

@@ -52,5 +52,4 @@ SPEC = ChannelSpec(
     settings=PhoneHttapiSettings,
     build=build,
     title={"zh": "电话(FreeSWITCH)", "en": "Phone (FreeSWITCH)"},
-    called={"zh": "电话", "en": "the phone"},
 )

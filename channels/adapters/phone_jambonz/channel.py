@@ -69,5 +69,4 @@ SPEC = ChannelSpec(
     settings=PhoneJambonzSettings,
     build=build,
     title={"zh": "电话(jambonz)", "en": "Phone (jambonz)"},
-    called={"zh": "电话", "en": "the phone"},
 )

@@ -76,5 +76,4 @@ SPEC = ChannelSpec(
     settings=PhoneTwilioSettings,
     build=build,
     title={"zh": "电话(Twilio)", "en": "Phone (Twilio)"},
-    called={"zh": "电话", "en": "the phone"},
 )

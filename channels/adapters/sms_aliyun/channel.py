@@ -100,5 +100,4 @@ SPEC = ChannelSpec(
     settings=SmsAliyunSettings,
     build=build,
     title={"zh": "阿里云短信", "en": "SMS (Alibaba Cloud)"},
-    called={"zh": "短信", "en": "text message"},
 )

@@ -120,5 +120,4 @@ SPEC = ChannelSpec(
     settings=SmsGenericSettings,
     build=build,
     title={"zh": "短信（通用网关）", "en": "SMS (any gateway)"},
-    called={"zh": "短信", "en": "text message"},
 )

@@ -105,5 +105,4 @@ SPEC = ChannelSpec(
     settings=SmsTencentSettings,
     build=build,
     title={"zh": "腾讯云短信", "en": "SMS (Tencent Cloud)"},
-    called={"zh": "短信", "en": "text message"},
 )

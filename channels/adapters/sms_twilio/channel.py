@@ -134,9 +134,5 @@ def build(settings: BaseModel, surroundings: Surroundings) -> Channel:
 
 
 SPEC = ChannelSpec(
-    name=NAME,
-    settings=SmsTwilioSettings,
-    build=build,
-    title={"zh": "短信（Twilio）", "en": "SMS (Twilio)"},
-    called={"zh": "短信", "en": "text message"},
+    name=NAME, settings=SmsTwilioSettings, build=build, title={"zh": "短信（Twilio）", "en": "SMS (Twilio)"}
 )

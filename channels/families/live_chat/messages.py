@@ -18,7 +18,7 @@ from channels.families.live_chat.rooms import Rooms
 from channels.families.live_chat.tokens import Pass
 from channels.families.live_chat.uploads import Uploads
 from foundation import conversations, errors
-from foundation.conversations import Conversation, Message, conversation_table, message_table
+from foundation.conversations import Conversation, Message, conversation_table, message_table, queue_order
 from foundation.live import Signal
 from foundation.messages import Attachment
 
@@ -218,14 +218,14 @@ def _position(connection: sa.Connection, found: Conversation) -> int:
     if found.waiting_since is None:
         return 0
     table = conversation_table.c
-    before = sa.select(table.waiting_since).where(table.id == found.id).scalar_subquery()
+    before = sa.select(queue_order).where(table.id == found.id).scalar_subquery()
     return int(
         connection.execute(
             sa.select(sa.func.count())
             .select_from(conversation_table)
             .where(
                 table.tenant == found.tenant, table.holder == "queue", table.status == "open",
-                table.waiting_since <= before,
+                queue_order <= before,
             )
         ).scalar_one()
     )  # fmt: skip

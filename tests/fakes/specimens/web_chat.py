@@ -35,6 +35,6 @@ class WebChatSpecimen:
             return [], stored["expect"]
         visitor = Pass(self.surroundings.tenant, str(UUID(int=1)), ConversationId("c1"), NOW)
         message = web_chat_codec.to_inbound(
-            frame, visitor, channel="web_chat", account="site", attachments=(), now=NOW
+            frame, visitor, channel="web_chat", account="site", device=True, attachments=(), now=NOW
         )
         return [message], stored["expect"]

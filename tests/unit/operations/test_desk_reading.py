@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from customers.directory import Directory
+from customers.profile.orders import OrderNotes
+from customers.profile.profile import Profiles
 from foundation import errors
 from foundation.messages import ConversationId, Identifier, InboundMessage, MessageId
 from operations.console import words
@@ -42,7 +44,8 @@ def reading(office: Office, shop: Shop) -> DeskReading:
     directory = Directory(office.database, office.database.vault, office.clock)
     titles = {"web_chat": {"zh": "网页聊天", "en": "Web chat"}}
     return DeskReading(
-        office.database, directory, desk=office.desk, staff=office.staff, orders=shop, titles=titles, clock=office.clock
+        office.database, directory, desk=office.desk, staff=office.staff, orders=shop, titles=titles, clock=office.clock,
+        notes=OrderNotes(office.database, Profiles(office.database.vault, office.clock), office.clock),
     )  # fmt: skip
 
 

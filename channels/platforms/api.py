@@ -19,6 +19,9 @@ from foundation import errors
 log = structlog.get_logger(__name__)
 
 TIMEOUT_SECONDS = 10.0
+IDLE_SECONDS = 2.0
+"""A connection is not used again after so long: many servers close it after 5, and a message that meets the closing has an
+unknown outcome."""
 ANSWER_LIMIT = 20_971_520
 """Bytes of an answer; media are the largest."""
 
@@ -34,7 +37,7 @@ class Api:
         self.title = title
         self._client = httpx.AsyncClient(
             base_url=base_url, timeout=timeout_seconds, transport=transport, trust_env=False,
-            headers=dict(headers or {}), follow_redirects=False,
+            headers=dict(headers or {}), follow_redirects=False, limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
         )  # fmt: skip
         self._healthy = True
 

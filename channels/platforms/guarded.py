@@ -25,6 +25,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Name and port → addresses; raises `OSError` for a name that does not exist."""
 
+IDLE_SECONDS = 2.0
+"""A connection is not used again after so long: many servers close it after 5, and a message that meets the closing has an
+unknown outcome."""
 _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 """IPv6 that a gateway turns into IPv4: behind it may stand the house again."""
 _BY_SCHEME = {"http": 80, "https": 443}
@@ -57,7 +60,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         resolver: Resolver = resolve,
     ) -> None:  # fmt: skip
         self._trusted = {place for address in trusted if (place := _place(httpx.URL(address)))}
-        self._open = httpx.AsyncHTTPTransport(verify=_certificates(), trust_env=False)
+        self._open = httpx.AsyncHTTPTransport(
+            verify=_certificates(), trust_env=False, limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS)
+        )
         self._guarded = _Guarded(allows, resolver)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -7,7 +7,6 @@ behind the bearer token, and the parts below ask that member's permissions thems
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import tempfile
 from collections import Counter
@@ -374,7 +373,7 @@ def _unpack(files: tuple[staff_forms.File, ...], folder: Path) -> None:
             )
         try:
             content = base64.b64decode(file.base64, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # also for what is not ASCII, which is no binascii.Error
             raise errors.InvalidInput(f"{file.path}: the content is not base64.", code="malformed") from error
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,7 @@ async def test_difference_of_no_versions_is_a_sentence(product: Product, query: 
         {"files": [{"path": "/etc/passwd", "base64": "eA=="}]},
         {"files": [{"path": "x" * 290 + ".md", "base64": "eA=="}]},
         {"files": [{"path": "a.md", "base64": "not base64!"}]},
+        {"files": [{"path": "a.md", "base64": "é"}]},
     ],
 )  # fmt: skip
 async def test_impossible_import_is_refused_with_a_sentence(product: Product, change: dict[str, Any]) -> None:

@@ -104,9 +104,12 @@ async def test_nothing_is_lost_that_is_written_while_an_answer_is_thought_about(
     finally:
         worker.start()
     await settled(person)
-    answers = [seen.text for seen in person.heard]
-    assert [ANSWER in text for text in answers] == [True, False, True], answers
-    assert "退款" in answers[1]
+    (found,) = (await world.staff("GET", "/v1/desk/conversations"))["bot"][:1]
+    lines = (await world.staff("GET", f"/v1/desk/conversations/{found['id']}"))["messages"]
+    said = [(line["role"], line["text"]) for line in lines]
+    assert [role for role, _ in said] == ["customer"] * 3 + ["bot"] * 3, said
+    assert [ANSWER in text for role, text in said if role == "bot"] == [True, False, True], said
+    assert len(person.heard) == 3, (person.text, said)
 
 
 async def test_slack_retries_are_one_message(world: World) -> None:

@@ -153,6 +153,8 @@ def test_document_lists_every_route_of_the_api(surface: Surface) -> None:
     assert set(BODIES) <= {f"{method.upper()} {path}" for path, found in paths.items() for method in found}
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_no_operation_answers_with_a_fault_of_ours(surface: Surface) -> None:
     schema = schemathesis.openapi.from_dict(surface.enriched())
     count = 0

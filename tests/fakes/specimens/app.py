@@ -36,7 +36,9 @@ class AppSpecimen:
         user = Pass(
             self.surroundings.tenant, "user-1", ConversationId("c1"), NOW + timedelta(minutes=15), account="demo1"
         )  # fmt: skip
-        message = codec.to_inbound(frame, user, channel="app", account="main", device=False, attachments=(), now=NOW)
+        message = codec.to_inbound(
+            frame, user, channel="app", account="main", device=False, attachments=(), now=NOW
+        )
         # As lists, the way JSON has them.
         return [message], {
             **stored["expect"],

@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from customers.graph import records as identities
 from customers.cleaning import records as set_aside
 from customers.cleaning.collection import Collection
+from customers.graph import records as identities
 from customers.nightly import CASE_EVERY, Nightly
 from customers.profile import learned, risk
 from customers.profile.aggregates import ProfileEvent

@@ -17,7 +17,7 @@ from customers.profile.aggregates import ProfileEvent
 from customers.profile.facts import Fact
 from customers.profile.profile import Profiles
 from foundation import errors
-from foundation.messages import CustomerId, TenantId
+from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
 from tests.conftest import StandingClock

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from pydantic import BaseModel
 
+from channels.adapters.web_chat.sessions import SessionForm
 from channels.families.live_chat import codec
 from channels.registry import CHANNELS
 from foundation import settings as configuration
@@ -45,7 +46,7 @@ CALM = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )  # fmt: skip
 BODIES: dict[str, type[BaseModel]] = {
-    "POST /v1/widget/sessions": codec.SessionForm,
+    "POST /v1/widget/sessions": SessionForm,
     "POST /v1/conversations/{conversation_id}/messages": codec.SendForm,
     "POST /v1/conversations/{conversation_id}/read": codec.SeqForm,
     "POST /v1/conversations/{conversation_id}/stop": codec.StopForm,

@@ -56,6 +56,7 @@ EACH = 10
 AT_ONCE = 12
 """Customers of one channel who write at the same time."""
 IN_A_ROW = 2
+ASKED_AGAIN = 20
 WORKERS = 2
 PATIENCE_SECONDS = 120.0
 BASELINE_SHARE = 10
@@ -160,21 +161,28 @@ class Crowd:
         for number in range(each):
             call = self.platforms[name].say(f"第 m{number:05d}x 条", user=customer.user)
             await self._post(client, name, customer, call, twice=number == len(customer.user))
-            while (
-                name in VOICES and len(customer.heard) <= number
-            ):  # it was told to ask for what is not ready
-                await self._post(client, name, customer, self.platforms[name].say(GO_ON, user=customer.user))
+            if name in VOICES:
+                await self._go_on(client, name, customer, number + 1)
             if number % IN_A_ROW == IN_A_ROW - 1:
                 await customer.has_heard(number + 1)
+
+    async def _go_on(self, client: httpx.AsyncClient, name: str, customer: Customer, count: int) -> None:
+        """The customer was told to ask for what was not ready; some patience, then it is lost."""
+        for _ in range(ASKED_AGAIN):
+            if len(customer.heard) >= count:
+                return
+            await self._post(client, name, customer, self.platforms[name].say(GO_ON, user=customer.user))
 
     async def _post(
         self, client: httpx.AsyncClient, name: str, customer: Customer, call: Call, *, twice: bool = False
     ) -> None:
-        """A call that comes twice is answered twice on a voice channel, but the customer hears one of the answers."""
+        """A call that comes twice is answered twice on a voice channel; the customer hears one of the answers, the one that
+        does not put them off."""
         platform = self.platforms[name]
         self.repeated += twice
         answers = await asyncio.gather(*(self._send(client, name, call) for _ in range(1 + twice)))
-        for seen in platform.hear(answers[0], user=customer.user):
+        found = [platform.hear(answer, user=customer.user) for answer in answers]
+        for seen in max(found, key=lambda shown: sum(len(_REPLY.findall(one.text)) for one in shown)):
             customer.hear(seen.text)
 
     async def _send(self, client: httpx.AsyncClient, name: str, call: Call) -> httpx.Response:

@@ -122,6 +122,11 @@ class OwnRoutes(BaseRoute):
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         raise NoMatchFound(name, path_params)
 
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """Those that are there now, for the document of the API."""
+        return list(self._current())
+
     def _current(self) -> Iterator[BaseRoute]:
         open_ones = {
             where: channel for (tenant, where), channel in self._channels.items() if tenant == self._tenant

@@ -15,6 +15,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
+from channels.endpoints import OwnRoutes
+
 PREFIX = "/v1"
 STAFF = ("desk", "knowledge", "prompts", "channels")
 """Parts of the API that ask who of the staff is calling."""
@@ -47,7 +49,10 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _operations(app: FastAPI) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for route in app.routes:
+    listed = [
+        one for route in app.routes for one in (route.routes if isinstance(route, OwnRoutes) else [route])
+    ]
+    for route in listed:
         if isinstance(route, Route) and not isinstance(route, APIRoute) and route.path.startswith(PREFIX):
             for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
                 yield _PARAMETER.sub(r"{\1}", route.path), method, _operation(route.path, method)

@@ -71,13 +71,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def test_agent_sees_what_the_customer_sent(world: World) -> None:
     """Files come from our own address; a place is a link to a map; what is not there can be fetched again."""
     customer = await world.page("/chat")
+    await expect(customer.locator("#status-text")).to_have_text("智能客服在线")
     for name, kind, content in (
         ("杯子.png", "image/png", picture()),
         ("语音.wav", "audio/wav", sound()),
         ("发票.pdf", "application/pdf", b"%PDF-1.7 x"),
     ):
         await customer.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
-        await expect(customer.locator(".chip", has_text=name)).to_be_visible()
+        await expect(customer.locator(".chip:not(.busy)", has_text=name)).to_be_visible()
         await customer.press("#text", "Enter")
         await expect(customer.locator(".chip")).to_have_count(0)
     desk = await world.log_in()

@@ -64,7 +64,8 @@ class Pusher:
         self._around = surroundings
         self._place = Place(surroundings.tenant, surroundings.account)
         self._secrets = secrets_of(settings.push_secret, settings.previous_push_secret)
-        self._api = _PushApi(NAME, "The push service", "", transport=transport)
+        trusted = (settings.push_url,) if settings.push_url else ()
+        self._api = _PushApi(NAME, "The push service", "", transport=transport, trusted=trusted)
 
     @property
     def is_on(self) -> bool:

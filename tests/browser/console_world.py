@@ -29,6 +29,10 @@ ARGUMENTS = [
 TENANT = TenantId("demo")
 PASSWORD = "huiliu-demo"
 CONTENT_PASSWORD = "a long password"
+PATIENCE_MILLISECONDS = 15_000
+"""How long a page may take to show what it must show: a loaded machine is no fault."""
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 @dataclass
@@ -73,7 +77,7 @@ class World:
         """A fresh browser of somebody who has not logged in."""
         options: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}, "locale": "zh-CN", **context}
         opened = await self.browser.new_context(**options)
-        opened.set_default_timeout(10_000)
+        opened.set_default_timeout(PATIENCE_MILLISECONDS)
         page = await opened.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self._check_request(request.url))

@@ -147,6 +147,7 @@ async def test_reply_is_edited_a_broken_draft_refused_and_a_good_one_used(world:
     before = await answer(world, "拜拜", "a")
     page = await world.log_in("/console/prompts")
     await page.get_by_placeholder("搜索编号、用途或文字").fill("goodbye")
+    await expect(page.locator(".item", has_text="queue_place")).to_have_count(0)  # the list stands still
     await expect(page.locator(".item", has_text="goodbye")).to_contain_text("回应告别")
     await open_article(page, "goodbye")
     await write(page, "## zh\n再见 {{ nobody }}\n\n## en\nBye.\n")

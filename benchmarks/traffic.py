@@ -49,8 +49,9 @@ CHANNELS = (
 VOICES = ("aligenie", "xiaoai", "dueros")
 GO_ON = "接着说"
 MESSAGES = 50_000
-ATTEMPTS = 4
-RETRY_SECONDS = 0.5
+ATTEMPTS = 8
+RETRY_SECONDS = 0.25
+"""Doubled each time, so that a call is tried for half a minute."""
 EACH = 10
 """Messages of one customer; few enough for what platforms allow one customer in a minute."""
 AT_ONCE = 12
@@ -188,7 +189,7 @@ class Crowd:
     async def _send(self, client: httpx.AsyncClient, name: str, call: Call) -> httpx.Response:
         """Sent again when it is not taken, as platforms do."""
         problem = ""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 answer = await client.request(
                     call.method, f"{self.url}/v1/hooks/demo/{name}{call.path}", params=dict(call.query) or None,
@@ -200,7 +201,7 @@ class Crowd:
                 if answer.is_success:
                     return answer
                 problem = f"{answer.status_code} {answer.text[:200]}"
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS * 2**attempt)
         raise RuntimeError(f"{name}: {problem}")
 
 

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 FETCH_SECONDS = 2.0
 SIZE_LIMIT = 102_400
 KEEP = timedelta(hours=24)
-FORGET_FAILURE = timedelta(minutes=1)
+FORGET_FAILURE = timedelta(seconds=5)
 BUDGET = 6
 """Fetches of unknown addresses a minute."""
 KNOWN_LIMIT = 16

@@ -112,7 +112,7 @@ def test_known_certificate_stays_in_use_when_its_place_is_away(known: Certificat
     assert len(shop.asked) == 2
 
 
-def test_failure_is_remembered_for_a_minute(known: Certificates, shop: Shop) -> None:
+def test_failure_is_remembered_for_some_seconds(known: Certificates, shop: Shop) -> None:
     shop.open = False
     for _ in range(3):
         with pytest.raises(errors.NotAuthentic) as refused:
@@ -120,7 +120,7 @@ def test_failure_is_remembered_for_a_minute(known: Certificates, shop: Shop) -> 
         assert refused.value.code == "certificate_unknown"
     assert len(shop.asked) == 1
     shop.open = True
-    assert find(known, URL, NOW + timedelta(minutes=1))
+    assert find(known, URL, NOW + timedelta(seconds=5))
 
 
 def test_invented_addresses_are_asked_only_within_the_budget(known: Certificates, shop: Shop) -> None:

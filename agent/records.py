@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation import errors
 from foundation.clock import from_milliseconds, to_milliseconds
+from foundation.conversations import conversation_table
 from foundation.messages import ConversationId, TenantId
 from foundation.storage.database import Sealed, metadata
 
@@ -126,6 +127,20 @@ class ApprovalRow:
 
 
 _JSON_COLUMNS = ("citations", "tools", "prompts", "degraded", "milliseconds")
+
+
+def change_dialogue(
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, dialogue: dict[str, Any], *,
+    seen_seq: int, now: datetime,
+) -> bool:  # fmt: skip
+    """False, and nothing changed, when a message has come into the conversation since it was read."""
+    table = conversation_table.c
+    changed = connection.execute(
+        sa.update(conversation_table)
+        .where(table.tenant == tenant, table.id == conversation_id, table.last_seq == seen_seq)
+        .values(dialogue=json.dumps(dialogue), updated_at=to_milliseconds(now))
+    )
+    return changed.rowcount == 1
 
 
 def add_turn(connection: sa.Connection, row: TurnRow) -> None:

@@ -41,6 +41,15 @@ class Line(TypedDict):
     text: str
 
 
+class Carried(TypedDict):
+    """Where the open task was begun, when that was in another conversation of the same person."""
+
+    conversation: str
+    channel: str
+    fresh: bool
+    """The customer has not been asked here yet: nothing they say can be an answer."""
+
+
 class Dialogue(TypedDict, total=False):
     """What the conversation remembers between two turns."""
 
@@ -59,6 +68,7 @@ class Dialogue(TypedDict, total=False):
     topic: str
     """Title of the last article given: what "and how long does that take?" is about."""
     last_order: str
+    carried: Carried
     misunderstood: int
     angry: int
     language: str
@@ -66,6 +76,12 @@ class Dialogue(TypedDict, total=False):
     script: str
     queue_told: int
     """When the customer was last told their place in the queue, unix milliseconds."""
+
+
+def is_fresh(dialogue: Dialogue) -> bool:
+    """Has the open task just come over from another conversation?"""
+    carried = dialogue.get("carried")
+    return carried is not None and carried["fresh"]
 
 
 class Approval(TypedDict):

@@ -23,11 +23,11 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import Command
 
-from agent import customer, graph, outcome, policy, records
+from agent import continuity, customer, graph, outcome, policy, records
 from agent.context import AgentContext, Language, Services
 from agent.customer import Customer
 from agent.outcome import Frame
-from agent.state import Cause, Decision, Dialogue, Line, Message, TurnState
+from agent.state import Cause, Decision, Dialogue, Line, Message, TurnState, is_fresh
 from customers.directory import Directory, Person
 from foundation import conversations
 from foundation.bus.contract import Outcome, Turn
@@ -73,6 +73,7 @@ class Turns:
 
         def enter(connection: sa.Connection) -> tuple[Person, tuple[Conversation, list[Line]]]:
             person = self._directory.resolve(connection, tenant, message, event.conversation_id)
+            self._bring(connection, tenant, event.conversation_id)
             return person, _look(connection, tenant, event.conversation_id, before_seq=event.seq)
 
         preparing = asyncio.create_task(self._services.understander.prepare(message.text))
@@ -93,17 +94,26 @@ class Turns:
         return await self._through_graph(frame, state, person, attempt=turn.attempt, met=met)
 
     async def handle_proof(self, event: IdentityProven, turn: Turn) -> Outcome:
-        """Goes on with what had to wait for the sign-in; nothing waits: nothing is said."""
-        conversation, recent = await self._load(event.tenant, event.conversation_id)
+        """Goes on with what had to wait for the sign-in, or with a task that was begun elsewhere; nothing waits: nothing is
+        said."""
+
+        def enter(connection: sa.Connection) -> tuple[Conversation, list[Line]]:
+            self._bring(connection, event.tenant, event.conversation_id)
+            return _look(connection, event.tenant, event.conversation_id)
+
+        conversation, recent = await self._database.write(enter)
         dialogue = _dialogue(conversation)
         pending = dialogue.pop("pending", None)
-        if not pending or conversation.holder != "bot":
+        if conversation.holder != "bot" or not (pending or is_fresh(dialogue)):
             return Outcome()
         person = await self._database.read(
             lambda connection: self._directory.person(connection, event.tenant, event.conversation_id)
         )
         frame = self._frame(conversation, key=f"proof-{turn.seq}", seq=conversation.last_seq)
-        state = _begin(pending["text"], None, dialogue=dialogue, recent=recent, cause="proof")
+        text = pending["text"] if pending else ""
+        state = _begin(text, None, dialogue=dialogue, recent=recent, cause="proof")
+        if not text:
+            state["message"]["kind"] = "event"
         return await self._through_graph(frame, state, person, attempt=turn.attempt)
 
     async def handle_approval(self, event: ApprovalDecided, turn: Turn) -> Outcome:
@@ -180,6 +190,9 @@ class Turns:
             await self._saver.adelete_thread(_thread(frame.id, frame.key))
         _note(frame, run)
         return done
+
+    def _bring(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> None:
+        continuity.bring(connection, self._directory, tenant, conversation_id, self._services.clock())
 
     def _meet(self, connection: sa.Connection, event: MessageReceived, person: Person) -> Customer | None:
         profiles = self._services.profiles
@@ -299,7 +312,8 @@ def _look(
     conversation = conversations.get(connection, tenant, conversation_id)
     end = before_seq if before_seq is not None else conversation.last_seq + 1
     lines = conversations.read(connection, tenant, conversation_id, before_seq=end, limit=RECENT_LINES)
-    return conversation, [Line(role=line.role, text=line.words) for line in lines]
+    said = [Line(role=line.role, text=line.words) for line in lines]
+    return conversation, [*continuity.recent(connection, conversation), *said]
 
 
 def _begin(

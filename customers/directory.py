@@ -153,6 +153,37 @@ class Directory:
         found = records.find_conversations(connection, tenant, vouched)
         return [conversation for _, conversation in found if conversation != conversation_id]
 
+    def find_threads(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
+    ) -> list[ConversationId]:
+        """The other conversations of who has proven an account here: those listed under a name that has proven to be the
+        same person's, whether a platform vouches for it or an account was proven there. Empty without a proof that is
+        valid now."""
+        account = self._look(connection, tenant, conversation_id).account
+        if account is None:
+            return []
+        own = [
+            one.id for one in self.graph.find_access(connection, tenant, account.access_id) if _is_own(one)
+        ]
+        found = records.find_shown(connection, tenant, own)
+        return [other for other in found if other != conversation_id]
+
+    def is_one_person(
+        self, connection: sa.Connection, tenant: TenantId, one: ConversationId, other: ConversationId
+    ) -> bool:
+        """Are these two listed under names that have proven to be one person's, whether or not a proof is valid now?"""
+        labels = [self._listed(connection, tenant, each) for each in (one, other)]
+        return labels[0] is not None and labels[0] == labels[1]
+
+    def _listed(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
+    ) -> str | None:
+        entrance = records.find_entrance(connection, tenant, conversation_id)
+        if entrance is None:
+            return None
+        identity = self.graph.get(connection, tenant, entrance.shown_identity_id)
+        return identity.access_id if _is_own(identity) else None
+
     async def find_person(self, tenant: TenantId, conversation_id: ConversationId) -> Person | None:
         """For pages, which have no connection of their own."""
         return await self._database.read(lambda c: self.find(c, tenant, conversation_id))
@@ -278,6 +309,10 @@ class Directory:
                 connection, tenant, seen.entrance.id, seen.account.id, strength=tie.strength,
                 evidence=tie.evidence, at=seen.proven_at,
             )  # fmt: skip
+
+
+def _is_own(identity: Identity) -> bool:
+    return identity.proven and not identity.device
 
 
 def _name_of(identity: Identity) -> Identifier:

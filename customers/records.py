@@ -161,6 +161,17 @@ def find_conversations(
     ]
 
 
+def find_shown(
+    connection: sa.Connection, tenant: TenantId, identity_ids: Collection[str]
+) -> list[ConversationId]:
+    """The conversations that are listed under one of these."""
+    table = entrance_table.c
+    query = sa.select(table.conversation_id).where(
+        table.tenant == tenant, table.shown_identity_id.in_(identity_ids)
+    )
+    return [ConversationId(row.conversation_id) for row in connection.execute(query)]
+
+
 def relabel_conversations(
     connection: sa.Connection, tenant: TenantId, identity_ids: Collection[str], customer_id: CustomerId
 ) -> None:

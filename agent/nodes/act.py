@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 from langgraph.runtime import Runtime
 
 from agent.context import AgentContext
-from agent.state import ANSWER, Approval, Dialogue, Part, TurnState
+from agent.state import ANSWER, Approval, Dialogue, Part, TurnState, is_fresh
 from agent.tools import conduct, forms
 from agent.tools.contract import Heard, Tool
 from foundation import errors
@@ -48,11 +48,14 @@ async def act(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, Any
             again = _open_question(dialogue) if plan["ask_again"] else []
             changes = {"parts": [_part(plan["reply"], **_notice_values(state)), *again]}
         case _:
-            changes = {"parts": []}
+            changes = {"parts": _open_question(dialogue) if is_fresh(dialogue) else []}
+    after: Dialogue = changes.get("dialogue", dialogue)
     lead = [_part("signed_in")] if state["cause"] == "proof" else []
     if len(state["message"]["text"]) > LONG_TEXT:
         lead.append(_part("long_text"))
-    return {**changes, "parts": [*lead, *changes["parts"]]}
+    if is_fresh(dialogue) and not changes.get("handoff"):
+        lead.append(_part("carried_over", tool=_begun(dialogue), channel=dialogue["carried"]["channel"]))
+    return {**changes, "parts": [*lead, *changes["parts"]], "dialogue": _asked_here(after)}
 
 
 async def _task(state: TurnState, context: AgentContext) -> dict[str, Any]:
@@ -64,6 +67,8 @@ async def _task(state: TurnState, context: AgentContext) -> dict[str, Any]:
     if _asks_about_decision(state, context):
         return {"parts": [*said, _waiting(tool, dialogue), *_open_question(dialogue)], "dialogue": dialogue}
     form = dialogue.get("form") or forms.begin(tool.name, intent=str(state["understood"]["intent"] or ""))
+    if is_fresh(dialogue):
+        form = forms.begin_again(form)
     words = context.services.words
     for_tool = context.for_tool(tool.name, state["language"], intent=form["intent"])
 
@@ -175,6 +180,20 @@ async def _ask_to_sign_in(
     extra = [_part(ANSWER)] if state["plan"]["also_answer"] else []
     after: Dialogue = {**dialogue, "pending": {"text": state["message"]["text"]}, "misunderstood": 0}
     return {"parts": [*said, *extra, part], "dialogue": after}
+
+
+def _begun(dialogue: Dialogue) -> str:
+    form = dialogue.get("form") or dialogue["parked"][-1]
+    return str(form["tool"])
+
+
+def _asked_here(dialogue: Dialogue) -> Dialogue:
+    """What came over from another conversation is an open task like any other now; or it has ended."""
+    if "carried" not in dialogue:
+        return dialogue
+    if not dialogue.get("form") and not dialogue.get("parked"):
+        return cast("Dialogue", {name: value for name, value in dialogue.items() if name != "carried"})
+    return {**dialogue, "carried": {**dialogue["carried"], "fresh": False}}
 
 
 def _make_room(dialogue: Dialogue, plan: dict[str, Any]) -> tuple[Dialogue, list[Part]]:

@@ -12,7 +12,7 @@ from langgraph.runtime import Runtime
 
 from agent import policy
 from agent.context import AgentContext
-from agent.state import Dialogue, TurnState
+from agent.state import Dialogue, TurnState, is_fresh
 from agent.tools import forms
 from agent.tools.contract import Heard
 
@@ -39,6 +39,8 @@ def _about_form(state: TurnState, context: AgentContext) -> forms.About:
     if not form or state["message"]["kind"] != "text":
         return forms.About(False, False, False)
     tool = context.services.tools[form["tool"]]
+    if is_fresh(state["dialogue"]):
+        form = forms.begin_again(form)
     return forms.about(form, tool.slots, Heard.of(state["heard"]), words=context.services.words)
 
 

@@ -144,6 +144,11 @@ def forget(form: Form, slot: str, slots: Sequence[Slot]) -> Form:
     return _drop_dependents({**form, "values": values, "mentions": []}, slot, slots)
 
 
+def begin_again(form: Form) -> Form:
+    """With all its values and none of its questions asked: for one whose question the customer has not seen."""
+    return _moved(form)
+
+
 def _absorb(form: Form, slots: Sequence[Slot], heard: Heard, *, words: Words) -> tuple[Form, frozenset[str]]:
     after: Form = {**form, "mentions": [*form["mentions"], heard.plain][-MENTIONS:]}
     changed: set[str] = set()

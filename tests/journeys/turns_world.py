@@ -78,23 +78,28 @@ class World:
 
     async def say(
         self, text: str, *, account: str = "", conversation: str = "c1", kind: ContentKind = "text", event: str = "",
+        channel: str = "web_chat",
     ) -> str:  # fmt: skip
         """One message of a customer, answered; returns the reply's text or ""."""
         received = await self.receive(
-            text, account=account, conversation=conversation, kind=kind, event=event
+            text, account=account, conversation=conversation, kind=kind, event=event, channel=channel
         )
         return await self.work(received)
 
     async def receive(
         self, text: str, *, account: str = "", conversation: str = "c1", kind: ContentKind = "text", event: str = "",
+        channel: str = "web_chat",
     ) -> events.MessageReceived:  # fmt: skip
         """What intake does."""
         number = next(self.numbers)
-        sender = [Identifier(namespace="visitor", value=f"visitor-{conversation}", proven=True)]
+        browser = channel == "web_chat"
+        sender = [
+            Identifier(namespace="visitor", value=f"visitor-{conversation}", proven=True, device=browser)
+        ]
         if account:
             sender.append(Identifier(namespace="account", value=account, proven=True))
         message = InboundMessage(
-            tenant=TENANT, channel="web_chat", account="main", thread=conversation, message_id=MessageId(f"m{number}"),
+            tenant=TENANT, channel=channel, account="main", thread=conversation, message_id=MessageId(f"m{number}"),
             sender=tuple(sender), kind=kind, text=text, sent_at=self.clock(), event=event,
             attachments=(Attachment(kind="image"),) if kind == "image" else (),
         )  # fmt: skip
@@ -102,7 +107,7 @@ class World:
 
         def accept(connection: sa.Connection) -> int:
             conversations.ensure(
-                connection, conversation_id, tenant=TENANT, channel="web_chat", account="main", recipient="r",
+                connection, conversation_id, tenant=TENANT, channel=channel, account="main", recipient="r",
                 now=self.clock(),
             )  # fmt: skip
             draft = conversations.Draft(
@@ -155,6 +160,16 @@ class World:
         return replace(
             self, services=changed, turns=turn.Turns(self.database, self.directory, changed, self.saver)
         )
+
+    async def prove(self, account: str, conversation: str) -> str:
+        """Signs in at the address that the conversation was given; returns what the bot says to that."""
+        here = ConversationId(conversation)
+        await self.database.write(
+            lambda connection: self.directory.prove(
+                connection, TENANT, here, account=account, method="sign_in_link", valid_seconds=600
+            )
+        )
+        return await self.work(events.IdentityProven(tenant=TENANT, conversation_id=here))
 
     async def conversation(self, conversation: str = "c1") -> Conversation:
         return await self.database.read(

@@ -223,7 +223,7 @@ class ChannelDesk:
         hook = opened.address if isinstance(opened, Addressed) else plain
         return AccountStatus(
             channel=channel, account=account, title=spec.title, hook=hook,
-            hook_is_secret=bool(hook) and hook != plain, is_open=opened is not None, is_added=added is not None,
+            hook_is_secret=hook.startswith(plain) and hook != plain, is_open=opened is not None, is_added=added is not None,
             is_demo=self._channels.is_demo(tenant, channel, account), active=added is None or added.active,
             testable=isinstance(opened, Testing), problem=self._channels.problem(tenant, channel, account),
             traffic=read.traffic.get(key, Traffic()), refused=read.refused.get(key, {}),

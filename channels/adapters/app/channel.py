@@ -62,6 +62,7 @@ class AppChannel:
     def __init__(
         self, settings: AppSettings, surroundings: Surroundings, pusher: Pusher, timing: Timing | None = None
     ) -> None:  # fmt: skip
+        self._around = surroundings
         self._hub = surroundings.hub
         self._pusher = pusher
         self._sessions = Sessions(settings, surroundings)
@@ -85,6 +86,11 @@ class AppChannel:
         self._endpoints = Endpoints(
             parts, self._lobby, files, sessions=self._sessions, surroundings=surroundings
         )
+
+    @property
+    def address(self) -> str:
+        """Where the app's clients call; nothing is entered at a platform."""
+        return f"{self._around.public_url}/t/{self._around.tenant}/v1/app/{self._around.account}"
 
     async def open(self) -> None:
         self._rooms.open()

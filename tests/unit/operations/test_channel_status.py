@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from channels import accounts, records
-from channels.adapters import aligenie, email, sms_tencent, wechat_oa
+from channels.adapters import aligenie, app, email, sms_tencent, wechat_oa
 from channels.contract import ChannelSpec, Surroundings
 from channels.platforms.shelf import REFUSED, Shelf
 from channels.refusals import Refusals
@@ -27,7 +27,7 @@ from tests.conftest import StandingClock
 from tests.unit.operations.conftest import OTHER_TENANT
 
 TENANT = TenantId("demo")
-SPECS = (wechat_oa.SPEC, email.SPEC, sms_tencent.SPEC, aligenie.SPEC)
+SPECS = (wechat_oa.SPEC, email.SPEC, sms_tencent.SPEC, aligenie.SPEC, app.SPEC)
 SECOND = {"app_id": "wx2", "app_secret": "s", "token": "t", "mode": "plain"}
 PATH = "a-path-that-nobody-guesses"
 
@@ -192,3 +192,5 @@ async def test_address_carries_its_secret_where_the_platform_signs_nothing(house
     plain, none = await house.status("wechat_oa"), await house.status("email")
     assert (plain.hook, plain.hook_is_secret) == (f"{hook}/wechat_oa", False)
     assert (none.hook, none.hook_is_secret) == ("", False)
+    own = await house.status("app")
+    assert (own.hook, own.hook_is_secret) == ("https://care.example.com/t/demo/v1/app/main", False)

@@ -17,17 +17,55 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent import records
+from agent import records, summary
+from agent.context import Language, Renders
 from agent.state import Carried, Line
 from customers.directory import Directory
 from foundation import conversations
+from foundation.bus.contract import Outcome, Turn
+from foundation.clock import Clock
 from foundation.conversations import Conversation
+from foundation.events import ConversationDivided
 from foundation.messages import ConversationId, TenantId
+from foundation.storage.database import Database
 
 KEPT = timedelta(hours=24)
 """Who comes back later has a new wish, or names the old one."""
 RECENT_LINES = 4
 _TASK = ("form", "parked", "last_order")
+
+
+class Threads:
+    """Hears that a customer was split, between whose conversations a task may have moved."""
+
+    def __init__(self, database: Database, directory: Directory, library: Renders, clock: Clock) -> None:
+        self._database = database
+        self._directory = directory
+        self._library = library
+        self._clock = clock
+
+    async def handle_divided(self, event: ConversationDivided, turn: Turn) -> Outcome:
+        """Repeatable: what is still one person's stays."""
+        tenant, now = event.tenant, self._clock()
+
+        def divide(connection: sa.Connection) -> tuple[bool, Conversation, list[Line]]:
+            before = conversations.get(connection, tenant, event.conversation_id)
+            after = _give_back(connection, self._directory, before, now)
+            return before.dialogue != after.dialogue, after, _last_lines(connection, after)
+
+        divided, here, lines = await self._database.write(divide)
+        if not divided or not here.handoff_summary:
+            return Outcome()
+        language: Language = "en" if here.language == "en" else "zh"
+        values = summary.facts_again(here, lines)
+        text = (
+            await self._library.render(tenant, "replies/handoff_summary", language, **values)
+        ).text.strip()
+
+        def write(connection: sa.Connection) -> None:
+            conversations.change(connection, tenant, here.id, now, handoff_summary=text)
+
+        return Outcome(writes=[write])
 
 
 def bring(
@@ -49,7 +87,13 @@ def recent(connection: sa.Connection, conversation: Conversation) -> list[Line]:
     carried = conversation.dialogue.get("carried")
     if not carried or not carried["fresh"]:
         return []
-    there = conversations.get(connection, conversation.tenant, ConversationId(carried["conversation"]))
+    return _last_lines(
+        connection,
+        conversations.get(connection, conversation.tenant, ConversationId(carried["conversation"])),
+    )
+
+
+def _last_lines(connection: sa.Connection, there: Conversation) -> list[Line]:
     lines = conversations.read(
         connection, there.tenant, there.id, before_seq=there.last_seq + 1, limit=RECENT_LINES
     )

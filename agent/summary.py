@@ -5,9 +5,11 @@ What they want, in their own last words; what was tried; the order; the mood; th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from agent.state import TurnState
+from agent.state import Line, TurnState
+from foundation.conversations import Conversation
 
 LAST_WORDS = 3
 WORDS_LENGTH = 160
@@ -31,6 +33,22 @@ def facts(state: TurnState) -> dict[str, Any]:
         "form_values": {name: _readable(value) for name, value in (form.get("values") or {}).items()},
         "approvals": [waiting["order_no"] for waiting in dialogue.get("approvals", [])],
     }
+
+
+def facts_again(conversation: Conversation, recent: Sequence[Line]) -> dict[str, Any]:
+    """From what stands in the conversation itself, for a summary that has to be written anew: what was understood and tried
+    in the turn that handed over is not known any more."""
+    dialogue = conversation.dialogue
+    form = dialogue.get("form") or {}
+    said = [line["text"] for line in recent if line["role"] == "customer"]
+    return {
+        "reason": conversation.handoff_reason or "", "intent": "", "tools": [], "articles": [], "emotion": "neutral",
+        "last_words": [text[:WORDS_LENGTH] for text in said if text.strip()][-LAST_WORDS:],
+        "order_no": str((form.get("values") or {}).get("order_no") or dialogue.get("last_order", "")),
+        "form": form.get("tool", ""),
+        "form_values": {name: _readable(value) for name, value in (form.get("values") or {}).items()},
+        "approvals": [waiting["order_no"] for waiting in dialogue.get("approvals", [])],
+    }  # fmt: skip
 
 
 def _readable(value: Any) -> str:

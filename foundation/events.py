@@ -98,6 +98,14 @@ class IdentityProven(Event):
     conversation_id: ConversationId
 
 
+class ConversationDivided(Event):
+    """What this conversation may have taken over from another one is another customer's since a split; lane: the
+    conversation; heard by the agent, which gives it back and writes the summary for staff anew."""
+
+    name = "ConversationDivided"
+    conversation_id: ConversationId
+
+
 class BehaviourObserved(Event):
     """What a customer did on the shop's pages; starts no turn. Lane: the conversation's behaviour, apart from its messages,
     so that neither waits for the other. Heard by the customers' side, which keeps it for the desk."""
@@ -147,6 +155,7 @@ EVENTS: dict[str, type[Event]] = {
         ReplyRedirected,
         ConversationReturned,
         IdentityProven,
+        ConversationDivided,
         BehaviourObserved,
         ArticlePublished,
         ArticleIndexed,

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 
 from agent import checkpoints
 from agent.context import Services
+from agent.continuity import Threads
 from agent.tools import registry as tools
 from agent.tools import words as tool_words
 from agent.tools.contract import OrderSystem
@@ -145,6 +146,7 @@ class System:
     channel_desk: ChannelDesk
     deliver: Deliver
     turns: Turns = field(init=False)
+    threads: Threads = field(init=False)
     hearing: Hearing = field(init=False)
     worker: Worker = field(init=False)
     _understander: Understander = field(init=False)
@@ -170,6 +172,7 @@ class System:
             await self.orders.open()
             stack.push_async_callback(self.orders.close)
         self._understander = Understander(self.embedder, today=lambda: self.clock().date())
+        self.threads = Threads(self.database, self.directory, self.library, self.clock)
         self.turns = Turns(self.database, self.directory, self._services(), saver)
         self.hearing = Hearing(
             self.database, self.channels, self.turns, hub=self.hub, clock=self.clock,

@@ -7,7 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agent.continuity import Threads
 from customers.graph.operations import Operations
+from foundation.bus.contract import Entry, Turn
+from foundation.events import ConversationDivided
 from foundation.messages import ConversationId
 from tests.journeys.turns_world import TENANT, World, shop_knowledge, world
 
@@ -124,3 +127,28 @@ async def test_an_old_form_stays_where_it_is(world: World) -> None:
     await begin_on_the_web(world)
     world.clock.move(hours=25)  # type: ignore[attr-defined]
     assert "您之前" not in await say_on_wechat(world, "你好", account="demo1")
+
+
+async def test_the_summary_is_written_anew_when_what_it_told_was_somebody_elses(world: World) -> None:
+    await begin_on_the_web(world)
+    await say_on_wechat(world, "你好", account="demo1")
+    await say_on_wechat(world, "转人工", account="demo1")
+    before = (await world.conversation(WECHAT)).handoff_summary or ""
+    assert "SQ2026010002" in before
+    operations = Operations(world.directory.graph, world.database.vault, world.clock)
+    threads = Threads(world.database, world.directory, world.services.library, world.clock)
+    divided = ConversationDivided(tenant=TENANT, conversation_id=ConversationId(WECHAT))
+    turn = Turn(Entry(TENANT, "test", "d", WECHAT, divided), 1, 1, 1, world.clock(), world.clock())
+    await world.finish(await threads.handle_divided(divided, turn))
+    assert (await world.conversation(WECHAT)).handoff_summary == before
+
+    def split(connection: sa.Connection) -> None:
+        person = world.directory.person(connection, TENANT, ConversationId(WECHAT))
+        operations.split(connection, TENANT, [person.identity_id], actor="mei", reason="two people")
+
+    await world.database.write(split)
+    await world.finish(await threads.handle_divided(divided, turn))
+    after = (await world.conversation(WECHAT)).handoff_summary or ""
+    assert "转人工" in after
+    assert "SQ2026010002" not in after
+    assert (await form_in(world, WEB))["values"]["order_no"] == "SQ2026010002"

@@ -17,6 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from customers import changed
 from customers.profile import aggregates, facts, figures, learned, records, risk, tags, value
 from customers.profile.aggregates import ProfileEvent, Shard
 from customers.profile.facts import Chosen, Fact
@@ -125,6 +126,7 @@ class Profiles:
         if not records.add_event(connection, tenant, entry):
             return False
         records.state_fact(connection, tenant, fact_id, fact)
+        changed.mark(connection, tenant, fact.identity_id)
         return True
 
     def find(self, connection: sa.Connection, tenant: TenantId, identity_ids: Iterable[str]) -> Known:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from starlette.routing import BaseRoute
 
 from customers.cleaning.collection import Collection
-from customers.graph.graph import Graph
+from customers.directory import Directory
 from customers.graph.operations import Operations
 from customers.linking import known_pairs
 from customers.linking.linker import Linker
@@ -106,14 +106,14 @@ async def _keep(
                 log.warning(f"{name} was put off", tenant=tenant, code=error.code)
 
 
-def build(database: Database, vault: Vault, clock: Clock, *, graph: Graph) -> CustomerSide:
-    profiles = Profiles(vault, clock)
+def build(database: Database, vault: Vault, clock: Clock, directory: Directory) -> CustomerSide:
+    profiles, graph = Profiles(vault, clock), directory.graph
     collection = Collection(database, profiles, clock)
     operations = Operations(graph, vault, clock)
     matcher = Matcher(vault, clock, labels=known_pairs.customers_of)
     linker = Linker(database, matcher, operations, vault=vault, clock=clock)
     training = Training(database, matcher, linker, clock=clock)
-    reading = PersonReading(graph, profiles, matcher)
+    reading = PersonReading(directory, profiles, matcher)
     desk = IdentityDesk(database, operations, clock=clock)
     identities = Identities(
         reading, desk, Names(database, graph, reading, vault=vault, clock=clock),

@@ -13,8 +13,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from agent import records as agent_records
+from customers.directory import Directory
 from customers.graph.claims import Claim
-from customers.graph.graph import Component, Graph
+from customers.graph.graph import Component
 from customers.graph.history import Operation
 from customers.graph.records import Evidence
 from customers.linking import known_pairs
@@ -114,8 +115,9 @@ class Whole:
 
 
 class PersonReading:
-    def __init__(self, graph: Graph, profiles: Profiles, matcher: Matcher) -> None:
-        self._graph = graph
+    def __init__(self, directory: Directory, profiles: Profiles, matcher: Matcher) -> None:
+        self.directory = directory
+        self._graph = directory.graph
         self._profiles = profiles
         self._matcher = matcher
 

@@ -14,9 +14,49 @@ from tests.journeys.conftest import Product
 
 KEY = "a server key of more than thirty-two characters"
 TENANT = TenantId("demo")
-MEI = {"name": "林小雨", "phone": "139 1234 5678", "email": "xiaoyu.lin@example.com", "birthday": "1990-05-17", "city": "杭州"}
-"""What the shop knows of one of its customers."""
-WANG = {"name": "欧阳建国", "phone": "137 6543 2109", "email": "ouyang@example.org", "birthday": "1975-01-30", "city": "成都"}
+MEI = {
+    "name": "林小雨",
+    "phone": "139 5716 2043",
+    "email": "xiaoyu.lin@mail.huiliu.test",
+    "birthday": "1990-05-17",
+    "city": "杭州",
+}
+WANG = {
+    "name": "欧阳建国",
+    "phone": "137 6540 2109",
+    "email": "ouyang@mail.huiliu.test",
+    "birthday": "1975-01-30",
+    "city": "成都",
+}
+CHEN = {
+    "name": "陈思远",
+    "phone": "136 0917 4482",
+    "email": "siyuan.chen@mail.huiliu.test",
+    "birthday": "1988-11-02",
+    "city": "广州",
+}
+ZHAO = {
+    "name": "赵雅婷",
+    "phone": "135 2208 9317",
+    "email": "yating@mail.huiliu.test",
+    "birthday": "1996-03-21",
+    "city": "天津",
+}
+QIAN = {
+    "name": "钱伯韬",
+    "phone": "138 4471 6025",
+    "email": "botao.qian@mail.huiliu.test",
+    "birthday": "1969-08-08",
+    "city": "苏州",
+}
+SUN = {
+    "name": "孙若琪",
+    "phone": "150 8826 7193",
+    "email": "ruoqi@mail.huiliu.test",
+    "birthday": "2001-12-12",
+    "city": "昆明",
+}
+"""What the shop knows of its customers."""
 
 
 @dataclass
@@ -58,9 +98,7 @@ class Shop:
         model = replace(online.starting_model(), source="own")
 
         def publish(connection: sa.Connection) -> None:
-            lifecycle.publish(
-                connection, TENANT, model, actor="test", now=self.product.system.clock()
-            )
+            lifecycle.publish(connection, TENANT, model, actor="test", now=self.product.system.clock())
 
         await self.product.system.database.write(publish)
 
@@ -86,14 +124,15 @@ class Shop:
     async def access(self) -> dict[str, str]:
         """Of everybody, what decides about disclosure."""
         query = sa.text("SELECT id, access_id FROM identity WHERE tenant = :tenant")
-        rows = await self.product.system.database.read(
-            lambda c: c.execute(query, {"tenant": TENANT}).all()
-        )
+        rows = await self.product.system.database.read(lambda c: c.execute(query, {"tenant": TENANT}).all())
         return {row.id: row.access_id for row in rows}
 
+    async def asked_about(self, *identities: str) -> list[Any]:
+        """The open questions in which one of these is a side."""
+        pairs = (await self.get("/v1/reviews"))["pairs"]
+        return [one for one in pairs if {one["one"], one["other"]} & set(identities)]
+
     async def audited(self) -> list[str]:
-        query = sa.text("SELECT action FROM audit WHERE tenant = :tenant ORDER BY number")
-        rows = await self.product.system.database.read(
-            lambda c: c.execute(query, {"tenant": TENANT}).all()
-        )
+        query = sa.text("SELECT action FROM audit_entry WHERE tenant = :tenant ORDER BY number")
+        rows = await self.product.system.database.read(lambda c: c.execute(query, {"tenant": TENANT}).all())
         return [row.action for row in rows]

@@ -30,7 +30,7 @@ from foundation.messages import ConversationId, Observation, TenantId
 from foundation.storage.database import Database
 from operations.console.words import Words
 from operations.desk import Desk, Note
-from operations.identities.person import Named, PersonReading
+from operations.identities.person import Named, PersonReading, likely_ids
 from operations.staff import Staff
 
 ORDER_LIMIT = 6
@@ -97,6 +97,10 @@ class View:
     """All that is likely this customer, each with how sure it is."""
     behaviour: tuple[Observation, ...] = ()
     """What the customer looked at lately, newest first."""
+
+    @property
+    def likely(self) -> frozenset[str]:
+        return likely_ids(self.identities)
 
 
 @dataclass(frozen=True, slots=True)

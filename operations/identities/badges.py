@@ -7,7 +7,7 @@ be disclosed to the customer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,10 +29,6 @@ class Standing:
     identity: Identity
     badge: Badge
     why: Evidence | None = None
-
-    @property
-    def may_be_disclosed(self) -> bool:
-        return self.badge == "proven"
 
 
 def standings(found: Component, asked_for: str) -> list[Standing]:
@@ -84,8 +80,3 @@ def _badge(identity: Identity, why: Evidence | None) -> Badge:
     if identity.device or (why is not None and why.edge.evidence == DEVICE):
         return "device"
     return "likely"
-
-
-def has_likely(shown: Iterable[Standing]) -> bool:
-    """Whether anything hangs on this customer that may not be disclosed to them."""
-    return any(one.why is not None for one in shown)

@@ -7,6 +7,7 @@ does not get it cannot show by mistake. `names.py` opens single values, with a r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -107,7 +108,7 @@ class Whole:
 
     @property
     def has_likely(self) -> bool:
-        return any(one.pair is not None for one in self.identities)
+        return bool(likely_ids(self.identities))
 
     @property
     def open_matters(self) -> tuple[Talk, ...]:
@@ -129,7 +130,10 @@ class PersonReading:
         history = known_pairs.operations_about(connection, tenant, ids)
         account = next((one.identity for one in standings if one.identity.namespace == "account"), None)
         profile = self._profiles.view(connection, tenant, ids)
-        name_known = (account.display_name if account else "") or profile.fact("name")
+        sure = [one.identity.id for one in standings if one.why is None]
+        name_known = (account.display_name if account else "") or (
+            self._profiles.view(connection, tenant, sure).fact("name") or profile.fact("name")
+        )
         return Whole(
             customer_id=found.customer_id, name=name_known, account=account.value if account else "",
             identities=self._named(connection, tenant, found, standings),
@@ -167,6 +171,11 @@ class PersonReading:
                 "" if why is None else why.actor,
             ))  # fmt: skip
         return tuple(shown)
+
+
+def likely_ids(identities: Iterable[Named]) -> frozenset[str]:
+    """Of those that hang on the customer by less than a proof."""
+    return frozenset(one.id for one in identities if one.pair is not None)
 
 
 def _claimed(one: Claim) -> Claimed:

@@ -18,7 +18,7 @@ from customers.graph.partition import ACCOUNT
 from customers.graph.records import apart_table, identity_table
 from customers.linking import dossier
 from customers.linking.dossier import Dossier
-from customers.matching import records
+from customers.matching import normalise, records
 from customers.matching.records import ReviewItem, review_item_table
 from foundation import errors
 from foundation.clock import Clock
@@ -153,9 +153,8 @@ def _fields(left: Dossier, right: Dossier) -> tuple[Field, ...]:
         if any(values):
             left_shown, right_shown = (_masked(name, value) for value in values)
             claimed = (name in one.claimed, name in two.claimed)
-            found.append(
-                Field(name, left_shown, right_shown, all(values) and values[0] != values[1], claimed)
-            )
+            differs = all(values) and _compared(name, values[0]) != _compared(name, values[1])
+            found.append(Field(name, left_shown, right_shown, differs, claimed))
     return tuple(sorted(found, key=lambda field: not (field.left and field.right)))
 
 
@@ -163,6 +162,12 @@ def _masked(name: str, value: str) -> str:
     if name == "birth_date":
         return f"****{value[4:]}" if len(value) > 4 else value
     return masks.mask(name, value) if name in ("phone", "email", "device", "ip") else value
+
+
+def _compared(name: str, value: str) -> str:
+    """As matching reads it: a number with and without +86 is one number."""
+    normal = normalise.find(name, value) if name in ("phone", "email", "birth_date", "address") else None
+    return normal.match if normal is not None else normalise.fold(value).casefold()
 
 
 def _side(found: Dossier) -> Side:

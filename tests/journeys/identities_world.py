@@ -17,42 +17,42 @@ TENANT = TenantId("demo")
 MEI = {
     "name": "林小雨",
     "phone": "139 5716 2043",
-    "email": "xiaoyu.lin@mail.huiliu.test",
+    "email": "xiaoyu.lin@lanyu-post.cn",
     "birthday": "1990-05-17",
     "city": "杭州",
 }
 WANG = {
     "name": "欧阳建国",
     "phone": "137 6540 2109",
-    "email": "ouyang@mail.huiliu.test",
+    "email": "ouyang@lanyu-post.cn",
     "birthday": "1975-01-30",
     "city": "成都",
 }
 CHEN = {
     "name": "陈思远",
     "phone": "136 0917 4482",
-    "email": "siyuan.chen@mail.huiliu.test",
+    "email": "siyuan.chen@lanyu-post.cn",
     "birthday": "1988-11-02",
     "city": "广州",
 }
 ZHAO = {
     "name": "赵雅婷",
     "phone": "135 2208 9317",
-    "email": "yating@mail.huiliu.test",
+    "email": "yating@lanyu-post.cn",
     "birthday": "1996-03-21",
     "city": "天津",
 }
 QIAN = {
     "name": "钱伯韬",
     "phone": "138 4471 6025",
-    "email": "botao.qian@mail.huiliu.test",
+    "email": "botao.qian@lanyu-post.cn",
     "birthday": "1969-08-08",
     "city": "苏州",
 }
 SUN = {
     "name": "孙若琪",
     "phone": "150 8826 7193",
-    "email": "ruoqi@mail.huiliu.test",
+    "email": "ruoqi@lanyu-post.cn",
     "birthday": "2001-12-12",
     "city": "昆明",
 }

@@ -145,7 +145,7 @@ async def test_customer_is_found_by_whole_values_only_and_masked_values_are_open
         **MEI,
         "name": "顾念慈",
         "phone": "151 3306 8824",
-        "email": "nianci.gu@mail.huiliu.test",
+        "email": "nianci.gu@lanyu-post.cn",
         "birthday": "1983-07-07",
     }
     account = await shop.states("account", "gu-1", **person)
@@ -156,7 +156,7 @@ async def test_customer_is_found_by_whole_values_only_and_masked_values_are_open
     for text in (
         "15133068824",
         "+86 151-3306-8824",
-        "NianCi.Gu@mail.huiliu.test",
+        "NianCi.Gu@lanyu-post.cn",
         "gu-1",
         "so-77",
         "顾念慈",

@@ -38,7 +38,7 @@ class Choice:
         self._preview = ui.element("div").classes("compare preview")
         self._teach()
 
-    async def _choose(self, name: str, event: events.ValueChangeEventArguments) -> None:
+    async def _choose(self, name: str, event: events.ValueChangeEventArguments[bool]) -> None:
         if event.value:
             self.chosen.add(name)
         else:

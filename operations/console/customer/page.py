@@ -26,7 +26,7 @@ from operations.console.customer.timeline import Timeline
 from operations.console.reading import DeskReading, Orders, Titles
 from operations.identities.names import Hit
 from operations.identities.parts import Identities
-from operations.identities.person import Whole
+from operations.identities.person import Whole, likely_ids
 
 POLL_SECONDS = 4.0
 
@@ -46,6 +46,7 @@ class _Known:
     profile: Profile | None
     now: datetime
     titles: Titles
+    likely: frozenset[str]
 
 
 class CustomersPage:
@@ -129,7 +130,7 @@ class CustomersPage:
 
     def _show(self, whole: Whole, orders: Orders) -> None:
         now, customer = self._reading.now(), whole.customer_id
-        known = _Known(whole.profile, now, self._reading.titles)
+        known = _Known(whole.profile, now, self._reading.titles, likely_ids(whole.identities))
         minute = now.replace(second=0, microsecond=0)
         self._head.show(
             [("head", _Section((whole.name, whole.account, customer), partial(self._draw_head, whole)))]

@@ -36,6 +36,10 @@ class Known(Protocol):
     def now(self) -> datetime: ...
     @property
     def titles(self) -> Titles: ...
+    @property
+    def likely(self) -> frozenset[str]:
+        """Identities that are only likely this customer's."""
+        ...
 
 
 class ProfileCard:
@@ -53,7 +57,7 @@ class ProfileCard:
         risks = tuple((kind, one.level, round(one.probability, 2)) for kind, one in profile.risks.items())
         buying, interaction = profile.figures.buying, profile.figures.interaction
         return (
-            tuple(profile.facts.values()), profile.tags, profile.tier, profile.score, risks, profile.judged, buying.orders,
+            tuple(profile.facts.values()), view.likely, profile.tags, profile.tier, profile.score, risks, profile.judged, buying.orders,
             sum(interaction.contacts.values()), profile.figures.service.open_since,
         )  # fmt: skip
 
@@ -66,7 +70,7 @@ class ProfileCard:
         with ui.element("div").classes("card").mark("profile"):
             self._draw_tags(profile.tags)
             for chosen in list(profile.facts.values())[:FACTS_SHOWN]:
-                self._draw_fact(chosen, view.now)
+                self._draw_fact(chosen, view)
             self._draw_interaction(profile, view.titles)
             if not profile.judged:
                 ui.label(words("profile.not_judged")).classes("quiet")
@@ -88,7 +92,7 @@ class ProfileCard:
                 with ui.element("span").tooltip(why).mark(f"tag-{tag.tag}"):
                     frame.badge(words.named("tag", tag.tag), _TAG_TONES.get(tag.origin, ""))
 
-    def _draw_fact(self, chosen: Chosen, now: datetime) -> None:
+    def _draw_fact(self, chosen: Chosen, view: Known) -> None:
         words, fact = self._words, chosen.fact
         name = words.named("fact", fact.attribute)
         with ui.element("div").classes("row between").mark(f"fact-{fact.attribute}"):
@@ -99,7 +103,10 @@ class ProfileCard:
                     frame.icon("visibility", words("customer.open"), show).classes("tiny").mark(
                         f"open-fact:{fact.attribute}"
                     )
-            age = frame.ago(words, fact.observed_at, now)
+            if fact.identity_id in view.likely:
+                with ui.element("span").tooltip(words("customer.fact_likely")):
+                    frame.badge(words("badge.likely"), "warn")
+            age = frame.ago(words, fact.observed_at, view.now)
             ui.label(words("profile.origin", source=words(f"source.{fact.source}"), age=age)).classes(
                 "quiet small"
             )

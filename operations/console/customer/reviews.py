@@ -83,14 +83,15 @@ class ReviewsPage:
     def _draw_field(self, field: Field) -> None:
         words = self._words
         kind = "differs" if field.differs else "agrees" if field.left and field.right else "alone"
-        ui.label(words.named("name_of", field.name)).classes(f"pair-name {kind}")
+        with ui.element("div").classes(f"pair-name {kind}"):
+            ui.label(words.named("name_of", field.name))
+            if field.differs:
+                frame.badge(words("review.differs"), "bad")
         for value, claimed in zip((field.left, field.right), field.claimed, strict=True):
-            with ui.element("div").classes(f"pair-value {kind}").mark(f"field-{field.name}"):
+            with ui.element("div").classes(f"pair-value {kind}"):
                 ui.label(value or words("review.unknown")).classes("" if value else "quiet").props("dir=auto")
                 if claimed:
                     frame.badge(words("review.claimed"))
-                if field.differs:
-                    frame.badge(words("review.differs"), "bad")
 
     def _draw_buttons(self, pair: Pair) -> None:
         words = self._words

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -172,10 +172,12 @@ class DeskReading:
     async def view(self, tenant: TenantId, conversation_id: ConversationId) -> View:
         def read(connection: sa.Connection) -> tuple[Any, ...]:
             conversation = conversations.get(connection, tenant, conversation_id)
+            person = self._directory.find(connection, tenant, conversation_id)
+            named = self._people.identities(connection, tenant, person.identity_id) if person else ()
             return (
                 conversation,
-                person := self._directory.find(connection, tenant, conversation_id),
-                self._profile(connection, tenant, person),
+                person,
+                self._profile(connection, tenant, person, named),
                 conversations.read(
                     connection,
                     tenant,
@@ -186,7 +188,7 @@ class DeskReading:
                 records.read_turns(connection, tenant, conversation_id),
                 records.waiting_approvals(connection, tenant, conversation_id),
                 behaviour.recent(connection, tenant, conversation_id),
-                self._people.identities(connection, tenant, person.identity_id) if person else (),
+                named,
             )
 
         orders = await self._orders_of(tenant, conversation_id)
@@ -206,12 +208,15 @@ class DeskReading:
         person = await self._directory.find_person(tenant, conversation_id)
         return await self.orders_of(tenant, (person.account or "") if person else "")
 
-    def _profile(self, connection: sa.Connection, tenant: TenantId, person: Person | None) -> Profile | None:
+    def _profile(
+        self, connection: sa.Connection, tenant: TenantId, person: Person | None, named: Sequence[Named]
+    ) -> Profile | None:
         if person is None:
             return None
         profiles = self._notes.profiles
         ids = profiles.of_customer(connection, tenant, person.identity_id, person.customer_id)
-        return profiles.view(connection, tenant, ids)
+        sure = {one.id for one in named} - likely_ids(named)
+        return profiles.view(connection, tenant, ids, preferred=sure)
 
     async def orders_of(self, tenant: TenantId, account: str) -> Orders:
         """`account` "": nobody has proven one, and nothing is shown."""

@@ -129,11 +129,9 @@ class PersonReading:
         ids = [one.id for one in found.members]
         history = known_pairs.operations_about(connection, tenant, ids)
         account = next((one.identity for one in standings if one.identity.namespace == "account"), None)
-        profile = self._profiles.view(connection, tenant, ids)
-        sure = [one.identity.id for one in standings if one.why is None]
-        name_known = (account.display_name if account else "") or (
-            self._profiles.view(connection, tenant, sure).fact("name") or profile.fact("name")
-        )
+        sure = {one.identity.id for one in standings if one.why is None}
+        profile = self._profiles.view(connection, tenant, ids, preferred=sure)
+        name_known = (account.display_name if account else "") or profile.fact("name")
         return Whole(
             customer_id=found.customer_id, name=name_known, account=account.value if account else "",
             identities=self._named(connection, tenant, found, standings),

@@ -8,7 +8,8 @@ from nicegui import ui
 
 from operations.console import frame
 
-Do = Callable[[str], Awaitable[None]]
+Do = Callable[[str], Awaitable[object]]
+After = Callable[[], Awaitable[None]]
 
 
 class Asking:
@@ -20,10 +21,15 @@ class Asking:
         self._title, self._text = title, text
 
     def open(
-        self, do: Do, *, reason: str = "", draw_more: Callable[[], None] | None = None, wide: bool = False
-    ) -> None:
+        self, do: Do, after: After, *, reason: str = "", draw_more: Callable[[], None] | None = None, wide: bool = False
+    ) -> None:  # fmt: skip
+        """When `do` raises, the dialog stays with what was written. `after` runs when it is gone, so that the next key a quick
+        reader presses is not written into it."""
         words = self._words
-        with ui.dialog() as dialog, ui.card().classes("h-dialog asking wide" if wide else "h-dialog asking"):
+        with (
+            ui.dialog().props("transition-duration=0") as dialog,
+            ui.card().classes("h-dialog asking wide" if wide else "h-dialog asking"),
+        ):
             ui.label(self._title).classes("work-title")
             ui.label(self._text).classes("quiet")
             if draw_more is not None:
@@ -36,6 +42,7 @@ class Asking:
             async def yes() -> None:
                 await do(str(box.value or "").strip())
                 dialog.close()
+                await after()
 
             box.on("keydown.enter", frame.attempt(self._visit, yes))
             with ui.element("div").classes("row gap end"):

@@ -12,6 +12,7 @@ from typing import Any
 from nicegui import ui
 
 from customers.graph.operations import Preview
+from foundation import errors
 from operations.console import frame
 from operations.console.customer.asking import Asking, say_done
 from operations.console.customer.choice import Choice
@@ -40,44 +41,44 @@ class Deeds:
     def confirm(self, pair: tuple[str, str]) -> None:
         async def do(reason: str) -> None:
             await self._parts.desk.link(self._visit.member, *pair, reason=reason)
-            await self._done()
 
-        self._ask("confirm").open(do)
+        self._ask("confirm").open(do, self._done)
 
     def reject(self, pair: tuple[str, str]) -> None:
         async def do(reason: str) -> None:
             await self._parts.desk.keep_apart(self._visit.member, *pair, reason=reason)
-            await self._done()
 
-        self._ask("reject").open(do)
+        self._ask("reject").open(do, self._done)
 
     def undo(self, number: int) -> None:
         async def do(reason: str) -> None:
             await self._parts.desk.undo(self._visit.member, number, reason=reason)
-            await self._done()
 
-        self._ask("undo").open(do)
+        self._ask("undo").open(do, self._done)
 
     def open_value(self, customer: str, what: str) -> None:
         words = self._words
 
+        found: list[str] = []
+
         async def do(reason: str) -> None:
-            value = await self._parts.names.open(self._visit.member, customer, what, reason=reason)
+            found.append(await self._parts.names.open(self._visit.member, customer, what, reason=reason))
+
+        async def show() -> None:
             with ui.dialog() as shown, ui.card().classes("h-dialog"):
                 ui.label(words("customer.opened")).classes("quiet")
-                ui.label(value).classes("work-title opened").mark("opened-value")
+                ui.label(found[-1]).classes("work-title opened").mark("opened-value")
             shown.open()
 
-        Asking(self._visit, words("customer.open"), words("customer.open_help")).open(do)
+        Asking(self._visit, words("customer.open"), words("customer.open_help")).open(do, show)
 
     def split(self, identities: Sequence[Named]) -> None:
         choice = Choice(self._visit, self._parts.desk, self._titles, identities)
 
         async def do(reason: str) -> None:
             await self._parts.desk.split(self._visit.member, sorted(choice.chosen), reason=reason)
-            await self._done()
 
-        self._ask("split").open(do, draw_more=choice.draw, wide=True)
+        self._ask("split").open(do, self._done, draw_more=choice.draw, wide=True)
 
     def link(self, customer: str) -> None:
         words = self._words
@@ -109,11 +110,11 @@ class Deeds:
                 self._draw_together(preview)
 
         async def do(reason: str) -> None:
-            if found["other"]:
-                await self._parts.desk.link(self._visit.member, customer, found["other"], reason=reason)
-                await self._done()
+            if not found["other"]:
+                raise errors.InvalidInput("Choose the other customer first.", code="nobody_chosen")
+            await self._parts.desk.link(self._visit.member, customer, found["other"], reason=reason)
 
-        self._ask("link").open(do, draw_more=draw, wide=True)
+        self._ask("link").open(do, self._done, draw_more=draw, wide=True)
 
     def _ask(self, deed: str) -> Asking:
         titles = {

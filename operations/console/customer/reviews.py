@@ -130,6 +130,8 @@ class ReviewsPage:
             await self._parts.reviews.decide(
                 self._visit.member, pair.item.a, pair.item.b, same=same, reason=reason
             )
+
+        async def after() -> None:
             say_done(self._visit, words("review.decided"))
             await self._show_next()
 
@@ -137,7 +139,9 @@ class ReviewsPage:
             "customer.reject_title", "customer.reject_help",
         )  # fmt: skip
         title, text = keys
-        Asking(self._visit, words(title), words(text)).open(do, reason=self._suggested(pair, same=same))
+        Asking(self._visit, words(title), words(text)).open(
+            do, after, reason=self._suggested(pair, same=same)
+        )
 
     def _suggested(self, pair: Pair, *, same: bool) -> str:
         told = [one.name for one in pair.fields if one.left and one.right and one.differs is not same]

@@ -66,10 +66,9 @@ class Linker:
                 await self._database.write(lambda c: self._matcher.recount(c, tenant))
             while waiting := await self._waiting(tenant, Stage.COMPARE, COMPARED_AT_ONCE):
                 found = await self._database.read(lambda c, w=waiting: self._compare(c, tenant, w))  # type: ignore[misc]
-                await self._database.write(
+                worked.linked += await self._database.write(
                     lambda c, f=found, w=waiting: self._act(c, tenant, f, w)  # type: ignore[misc]
                 )
-                worked.linked += sum(one.decision == "auto" for one in found)
                 worked.asked += sum(one.decision == "review" for one in found)
         return worked
 
@@ -119,18 +118,22 @@ class Linker:
 
     def _act(
         self, connection: sa.Connection, tenant: TenantId, found: Sequence[Proposal], waiting: Sequence[Changed]
-    ) -> None:  # fmt: skip
+    ) -> int:  # fmt: skip
+        """How many were linked that were not before: two who found each other are one link."""
+        linked = 0
         for one in found:
             if one.decision == "auto":
-                self._link(connection, tenant, one)
+                linked += self._link(connection, tenant, one)
             else:
                 self._matcher.ask(connection, tenant, one)
         changed.finish(connection, tenant, waiting)
+        return linked
 
-    def _link(self, connection: sa.Connection, tenant: TenantId, found: Proposal) -> None:
+    def _link(self, connection: sa.Connection, tenant: TenantId, found: Proposal) -> bool:
         version = str(found.model_version)
         grounds = Grounds(Strength.LIKELY, found.probability, f"match:{version}", version)
-        self._operations.link(
+        done = self._operations.link(
             connection, tenant, found.identity_id, found.other, actor=MATCHER,
             reason=f"probability {found.probability:.5f}, {found.bits:.1f} bits", grounds=grounds,
         )  # fmt: skip
+        return done.op is not None

@@ -16,8 +16,8 @@ from customers.graph.graph import Component
 from customers.graph.partition import ACCOUNT, Strength
 from customers.graph.records import Evidence, Identity
 
-Badge = Literal["proven", "stated", "likely", "device", "unvouched"]
-"""`stated`: staff have linked it. `device`: a proven person has used it, perhaps not alone. `unvouched`: no channel says so."""
+Badge = Literal["proven", "channel", "stated", "likely", "device", "unvouched"]
+"""`proven`: together with the shop's account. `channel`: the channel vouches for it, and no account was proven. `stated`: staff have linked it. `device`: a proven person has used it, perhaps not alone. `unvouched`: no channel says so."""
 
 _RANK = {Strength.STATED: 2, Strength.LIKELY: 1}
 
@@ -36,14 +36,16 @@ def standings(found: Component, asked_for: str) -> list[Standing]:
     anchor = anchor_of(found, asked_for)
     access = {one.id: one.access_id for one in found.members}
     bridges = _bridges(found, access)
+    has_account = any(one.namespace == ACCOUNT for one in found.members if one.access_id == anchor)
+    own: Badge = "proven" if has_account else "channel"
     shown = []
     for one in found.members:
         if one.access_id == anchor:
-            shown.append(Standing(one, "proven" if one.proven else "unvouched"))
+            shown.append(Standing(one, own if one.proven else "unvouched"))
         else:
             why = bridges.get(one.access_id)
             shown.append(Standing(one, _badge(one, why), why))
-    return sorted(shown, key=lambda one: one.badge not in ("proven", "unvouched"))
+    return sorted(shown, key=lambda one: one.why is not None)
 
 
 def anchor_of(found: Component, asked_for: str) -> str:

@@ -58,6 +58,7 @@ async def _before_any_proof(world: World, page: Page, web: ConversationId) -> No
     [wechat] = await _talks(world, "wechat_oa")
     await page.goto(f"{world.url}/console/customers/{customers[wechat]}")
     await expect(page.locator(".identity:not(.claimed)")).to_have_count(1)
+    await expect(page.locator(".identity.channel")).to_contain_text("仅渠道身份")
     await expect(page.locator(".work-title")).to_have_text("未知姓名")
     await expect(page.locator(".person-grid")).to_contain_text("顾客验证身份后才显示订单")
     await _picture(page, "before-proof")
@@ -137,5 +138,6 @@ async def _customer(world: World, conversation_id: ConversationId) -> str:
 
 async def _picture(page: Page, name: str) -> None:
     if PICTURES:
-        await page.locator(".q-notification").first.wait_for(state="hidden")
+        await expect(page.locator(".q-notification")).to_have_count(0, timeout=10_000)
+        await page.locator(".person").evaluate("pane => pane.scrollTo(0, 0)")
         await page.screenshot(path=Path(PICTURES) / f"oneid-{name}.png")

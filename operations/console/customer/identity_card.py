@@ -20,7 +20,7 @@ from operations.identities.badges import Badge
 from operations.identities.person import Claimed, Named
 
 _TONES: dict[Badge, str] = {
-    "proven": "good", "stated": "accent", "likely": "warn", "device": "warn", "unvouched": "",
+    "proven": "good", "channel": "accent", "stated": "accent", "likely": "warn", "device": "warn", "unvouched": "",
 }  # fmt: skip
 
 

@@ -133,19 +133,27 @@ class CustomersPage:
         known = _Known(whole.profile, now, self._reading.titles, likely_ids(whole.identities))
         minute = now.replace(second=0, microsecond=0)
         self._head.show(
-            [("head", _Section((whole.name, whole.account, customer), partial(self._draw_head, whole)))]
+            [
+                (
+                    "head",
+                    _Section(
+                        (whole.name, whole.account, customer, len(whole.identities)),
+                        partial(self._draw_head, whole),
+                    ),
+                )
+            ]
         )
         self._left.show([
             ("identities", _Section((whole.identities, minute), partial(self._identities.draw, customer, whole.identities, now))),
             ("conflicts", _Section(whole.conflicts, partial(self._draw_conflicts, whole))),
             ("claims", _Section((whole.claims, minute), partial(self._identities.draw_claims, customer, whole.claims, now))),
+            ("history", _Section(whole.history, partial(self._timeline.draw_history, whole.history))),
             ("talks", _Section((whole.talks, minute), partial(self._timeline.draw_talks, whole.talks, now))),
         ])  # fmt: skip
         self._right.show([
             ("matters", _Section((whole.open_matters, minute), partial(self._timeline.draw_matters, whole.open_matters, now))),
             ("profile", _Section(self._profile.key(known), partial(self._profile.draw, known))),
             ("orders", _Section(orders, partial(draw_orders, self._words, orders))),
-            ("history", _Section(whole.history, partial(self._timeline.draw_history, whole.history))),
         ])  # fmt: skip
 
     def _draw_head(self, whole: Whole) -> None:
@@ -164,6 +172,7 @@ class CustomersPage:
                     ):  # fmt: skip
                         made = ui.button(words(key), icon=symbol, on_click=action, color=None)
                         made.props("unelevated no-caps dense").classes("btn btn-soft").mark(key)
+                        made.set_enabled(action == self._link or len(whole.identities) > 1)
 
     def _draw_conflicts(self, whole: Whole) -> None:
         reasons = dict.fromkeys(one.suppressed for one in whole.conflicts)

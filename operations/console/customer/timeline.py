@@ -59,9 +59,9 @@ class Timeline:
 
     def draw_history(self, history: Sequence[Step]) -> None:
         words = self._words
-        frame.section(words("customer.history"), len(history) or None)
         if not history:
-            ui.label(words("customer.history_none")).classes("quiet")
+            return
+        frame.section(words("customer.history"), len(history))
         for one in history[:HISTORY_SHOWN]:
             self._draw_step(one)
 

@@ -28,7 +28,7 @@ Theme = Literal["", "light", "dark"]
 _PAGES = Path(__file__).parent / "pages"
 _NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("desk", "/console", "desk.read"),
-    ("customers", "/console/customers", "desk.read"),
+    ("customers", "/console/customers", "desk.reply"),
     ("reviews", "/console/reviews", "customers.edit"),
     ("knowledge", "/console/knowledge", "knowledge.edit"),
     ("prompts", "/console/prompts", "prompts.edit"),

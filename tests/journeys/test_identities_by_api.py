@@ -10,7 +10,10 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from foundation import errors
 from foundation.settings import load
+from service.remotely import customers as commands
+from tests.fakes.web_chat_house import free_port, serving
 from tests.journeys.conftest import VECTORS, few_articles, opened
 from tests.journeys.identities_world import CHEN, KEY, MEI, QIAN, SUN, TENANT, WANG, ZHAO, Shop
 
@@ -22,11 +25,12 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     """One product for all; each test has customers of its own."""
     VECTORS.parent.mkdir(exist_ok=True)
     folder = tmp_path_factory.mktemp("shop")
+    listener, port = free_port()
     settings = load(
         data_dir=folder / "var", articles=few_articles(folder / "articles"), channels=["web_chat", "wechat_oa"],
-        server_keys={"demo": SecretStr(KEY)},
+        server_keys={"demo": SecretStr(KEY)}, port=port,
     )  # fmt: skip
-    async with opened(settings) as running:
+    async with opened(settings) as running, serving(running.app, listener):
         yield Shop(running)
 
 
@@ -183,6 +187,33 @@ def _details(connection: Any) -> str:
     return str([entry.detail for entry in audit.read(connection, TENANT)])
 
 
+async def test_same_is_done_from_the_terminal_through_the_running_server(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = shop.product.system.settings
+    account = await shop.states("account", "terminal-1", name="白景行", phone="152 7743 9018")
+    card = await shop.states("crm", "terminal-2", name="白景行", company="远山")
+    await shop.compare()
+    assert await commands.find(settings, "152-7743-9018") == 0
+    assert await commands.find(settings, "152-7743-901") == 1
+    await commands.link(settings, account, card, reason="told by phone")
+    await commands.show(settings, card)
+    await commands.split(settings, [card], reason="", preview=True)
+    await commands.split(settings, [card], reason="his father", preview=False)
+    said = capsys.readouterr().out
+    assert account in said
+    assert "15277439018" not in said
+    assert "goes : crm terminal-2" in said
+    step = int(said.strip().rsplit(" ", 1)[1])
+    await commands.undo(settings, step, reason="the same after all")
+    assert len((await shop.whole(card))["identities"]) == 2
+    await commands.reviews(settings)
+    await commands.models(settings)
+    with pytest.raises(errors.InvalidInput) as refused:
+        await commands.decide(settings, account, card, same=True, reason="sure")
+    assert refused.value.code == "no_such_pair"
+
+
 async def test_bad_input_is_refused_by_name_and_who_may_not_is_told_so(shop: Shop) -> None:
     account = await shop.states("account", "bad-1", company="汇流")
     why = {"reason": "because"}
@@ -224,7 +255,7 @@ async def test_bad_input_is_refused_by_name_and_who_may_not_is_told_so(shop: Sho
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_permitted"), path
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 async def test_no_match_and_no_click_adds_to_what_may_be_disclosed(shop: Shop, seed: int) -> None:
     """Property 7: whatever is imported, compared, linked, split and undone, in any order; a split may only take away."""
     chance = random.Random(seed)
@@ -235,6 +266,8 @@ async def test_no_match_and_no_click_adds_to_what_may_be_disclosed(shop: Shop, s
     await shop.hears(
         "wechat_oa", f"oX{seed}", ("wechat_oa:wx", f"oX{seed}", True), ("account", f"p{seed}-0", True)
     )
+    earlier = (await shop.get("/v1/identities/operations"))["operations"]
+    newest = earlier[0]["number"] if earlier else 0
     before = await shop.access()
     assert len(set(before.values())) < len(before), "somebody has proven to be one person"
     await shop.compare()
@@ -250,7 +283,10 @@ async def test_no_match_and_no_click_adds_to_what_may_be_disclosed(shop: Shop, s
                 )
             case _:
                 done = (await shop.get("/v1/identities/operations"))["operations"]
-                number = chance.choice(done)["number"] if done else 1
+                mine = [
+                    one["number"] for one in done if one["number"] > newest
+                ]  # what an older split cut was proven
+                number = chance.choice(mine) if mine else 10**6
                 await shop.product.call(
                     "POST", f"/v1/identities/operations/{number}/undo", {"reason": "chance"}
                 )

@@ -154,6 +154,8 @@ def _fields(left: Dossier, right: Dossier) -> tuple[Field, ...]:
             left_shown, right_shown = (_masked(name, value) for value in values)
             claimed = (name in one.claimed, name in two.claimed)
             differs = all(values) and _compared(name, values[0]) != _compared(name, values[1])
+            if differs and name == "birth_date" and left_shown == right_shown:
+                left_shown, right_shown = (f"{value[:4]}-**-**" for value in values)  # it is the year
             found.append(Field(name, left_shown, right_shown, differs, claimed))
     return tuple(sorted(found, key=lambda field: not (field.left and field.right)))
 

@@ -23,6 +23,10 @@ from customers.profile.profile import Profiles
 from foundation.messages import ConversationId, Identifier, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
+from operations.identities.desk import IdentityDesk
+from operations.identities.person import PersonReading
+from operations.identities.reviews import Reviews
+from operations.staff import Member
 from tests.conftest import StandingClock
 
 DEMO = TenantId("demo")
@@ -121,6 +125,22 @@ async def test_what_a_customer_writes_is_never_the_reason_of_a_link(side: Side) 
     worked = await side.linker.run(DEMO)
     assert (worked.linked, worked.asked > 0) == (0, True)
     assert await side.customer(one) != await side.customer(other)
+    await _is_shown_and_asked_about(side, one, other)
+
+
+async def _is_shown_and_asked_about(side: Side, one: str, other: str) -> None:
+    """What staff read of it, on this engine."""
+    desk = IdentityDesk(side.database, side.operations, clock=side.clock)
+    reviews = Reviews(side.database, desk, side.operations, clock=side.clock)
+    boss = Member(DEMO, "m1", "boss", "Boss", "manager")
+    left, [pair] = await reviews.waiting(boss)
+    assert (left, {pair.item.a, pair.item.b}) == (1, {one, other})
+    await reviews.decide(boss, one, other, same=True, reason="the same voice")
+    assert await reviews.count(DEMO) == 0
+    reading = PersonReading(side.directory, side.profiles, Matcher(side.database.vault, side.clock))
+    whole = await side.database.read(lambda c: reading.whole(c, DEMO, other))
+    assert [named.badge for named in whole.identities] == ["proven", "stated"]
+    assert [step.operation.kind for step in whole.history] == ["link"]
 
 
 async def test_whom_somebody_has_kept_apart_is_not_proposed_again_on_either_side(side: Side) -> None:

@@ -18,7 +18,7 @@ from enum import IntEnum
 
 import sqlalchemy as sa
 
-from customers import records, sign_in
+from customers import changed, records, sign_in
 from customers.graph import evidence
 from customers.graph.graph import Graph
 from customers.graph.partition import ACCOUNT
@@ -128,6 +128,7 @@ class Directory:
         self._tie(connection, tenant, conversation_id)
         if display_name:
             change_identity(connection, tenant, [identity.id], display_name=display_name)
+            changed.mark(connection, tenant, identity.id)
         return self._settle(connection, tenant, conversation_id)
 
     def person(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> Person:

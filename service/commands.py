@@ -1,4 +1,4 @@
-"""The command `huiliu`: serve, work, ask, simulate, knowledge, evals, doctor.
+"""The command `huiliu`: serve, work, ask, simulate, knowledge, channels, customers, evals, doctor.
 
 The only place that reads settings and starts processes. A `ConfigurationError` or a named error ends a command with
 its sentence and exit code 2; results go to standard output, everything else to standard error.
@@ -27,6 +27,7 @@ from foundation.settings import Settings
 from service import doctor as checks
 from service import http, keys, rehearsal, wiring
 from service.remotely import channels as channel_commands
+from service.remotely import customers as customer_commands
 from service.remotely import knowledge as knowledge_commands
 from service.simulate import registry as simulators
 from service.simulate.contract import Options
@@ -36,9 +37,13 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Huiliu: unified AI customer service.")
 knowledge = typer.Typer(no_args_is_help=True, help="Articles: import, publish, search.")
 channels = typer.Typer(no_args_is_help=True, help="Accounts of channels: list, form, add, test, remove.")
+customers = typer.Typer(
+    no_args_is_help=True, help="Who is who: find, show, link, split, undo, reviews, models."
+)
 evals = typer.Typer(no_args_is_help=True, help="Evaluation suites.")
 app.add_typer(knowledge, name="knowledge")
 app.add_typer(channels, name="channels")
+app.add_typer(customers, name="customers")
 app.add_typer(evals, name="evals")
 
 FAILED = 2
@@ -175,6 +180,92 @@ def channels_remove(
     """Close an account and forget its settings."""
     settings = _settings(quiet=True)
     _guard(lambda: _run(channel_commands.remove(settings, channel, account)))
+
+
+Reason = Annotated[str, typer.Option(help="Why; others have to understand it, and it is in the audit.")]
+
+
+@customers.command("find")
+def customers_find(
+    text: Annotated[str, typer.Argument(help="A whole phone number, e-mail, account, order number or name.")],
+) -> None:
+    """Find a customer by what they say of themselves."""
+    settings = _settings(quiet=True)
+    raise typer.Exit(_guard(lambda: _run(customer_commands.find(settings, text))))
+
+
+@customers.command("show")
+def customers_show(
+    customer: Annotated[str, typer.Argument(help="An id of the customer, of any time.")],
+) -> None:
+    """Show a customer's identities, how sure each is, and what was done to them."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(customer_commands.show(settings, customer)))
+
+
+@customers.command("link")
+def customers_link(
+    one: Annotated[str, typer.Argument(help="An id of one.")],
+    other: Annotated[str, typer.Argument(help="An id of the other.")],
+    reason: Reason,
+) -> None:
+    """Make two customers one, for staff to see; no proof, and it can be undone."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(customer_commands.link(settings, one, other, reason=reason)))
+
+
+@customers.command("split")
+def customers_split(
+    identities: Annotated[list[str], typer.Argument(help="The identities that are somebody else.")],
+    reason: Reason = "",
+    preview: Annotated[bool, typer.Option(help="Only show what would go where.")] = False,
+) -> None:
+    """Make some identities of a customer another one; it holds until it is undone."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(customer_commands.split(settings, identities, reason=reason, preview=preview)))
+
+
+@customers.command("undo")
+def customers_undo(
+    number: Annotated[int, typer.Argument(help="The step, as `show` numbers it.")], reason: Reason
+) -> None:
+    """Take back a link, a split or a "not the same", and nothing else."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(customer_commands.undo(settings, number, reason=reason)))
+
+
+@customers.command("reviews")
+def customers_reviews() -> None:
+    """Show the pairs that may be one person and wait for somebody to decide."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(customer_commands.reviews(settings)))
+
+
+@customers.command("decide")
+def customers_decide(
+    one: Annotated[str, typer.Argument(help="One side of the pair.")],
+    other: Annotated[str, typer.Argument(help="The other.")],
+    same: Annotated[bool, typer.Option("--same/--different", help="One person, or two.")],
+    reason: Reason,
+) -> None:
+    """Decide about a pair of the queue."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(customer_commands.decide(settings, one, other, same=same, reason=reason)))
+
+
+@customers.command("models")
+def customers_models(
+    learn: Annotated[bool, typer.Option(help="Learn another one from what is known by now.")] = False,
+    live: Annotated[int, typer.Option(help="Make this version live; 0: the one that we ship.")] = -1,
+    reason: Reason = "",
+) -> None:
+    """Show the matching models, learn one, or make one live."""
+    settings = _settings(quiet=True)
+    if learn:
+        _guard(lambda: _run(customer_commands.learn(settings)))
+    if live >= 0:
+        _guard(lambda: _run(customer_commands.make_live(settings, live, reason=reason)))
+    _guard(lambda: _run(customer_commands.models(settings)))
 
 
 @evals.command("run")

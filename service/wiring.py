@@ -232,7 +232,7 @@ class System:
         return Console(
             entrance=entrance, desk=self.desk, reading=self.reading, articles=self.articles,
             knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk, database=self.database, hub=self.hub, clock=self.clock,
-            fetch_again=self._fetch_again,
+            fetch_again=self._fetch_again, identities=self.customers.identities,
         )  # fmt: skip
 
     async def readiness(self) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     articles = Articles(database, bus, clock)
     knowledge = KnowledgeBase(database, index, embedder, clock)
     directory = Directory(database, vault, clock)
-    side = customer_side.build(database, vault, clock)
+    side = customer_side.build(database, vault, clock, directory)
     channels = _channels(settings, database=database, vault=vault, hub=hub, clock=clock)
     titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     elsewhere = Elsewhere(
@@ -303,7 +303,7 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     desk = Desk(database, bus, hub=hub, clock=clock, metrics=metrics)
     orders = replaced.get("orders") or _orders(settings)
     reading = DeskReading(
-        database, directory, desk=desk, staff=staff, orders=orders, titles=titles, clock=clock,
+        database, side.identities.reading, desk=desk, staff=staff, orders=orders, titles=titles, clock=clock,
         notes=side.orders,
     )  # fmt: skip
     delivery = Delivery(channels, database, hub=hub, clock=clock, metrics=metrics, elsewhere=elsewhere)

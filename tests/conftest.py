@@ -43,6 +43,8 @@ TABLES = (
     "foundation.bus.records",
     "retrieval.records",
     "customers.records",
+    "customers.changed",
+    "customers.search",
     "customers.graph.records",
     "customers.graph.claims",
     "customers.graph.history",

@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 import sqlalchemy as sa
 
 from customers import records as identities
+from customers import search
 from customers.cleaning import outliers, pipeline, records, statements
 from customers.cleaning.pipeline import Bounds, Counts, Draft, Status
 from customers.cleaning.records import SetAside
@@ -186,6 +187,8 @@ class Collection:
                     connection, tenant, owner, _event(event_id, draft.fields), content=content,
                     size=pipeline.size_of(draft.fields["type"], draft.fields),
                 )  # fmt: skip
+                number = str(draft.fields.get("order_no") or "")
+                search.add(connection, self.profiles.vault, tenant, owner, ("order", number))
             elif draft.status == "quarantined":
                 records.set_aside(connection, tenant, SetAside(
                     event_id, owner, source, "event", draft.step, draft.reason,

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from customers import changed
 from customers.graph.records import chunks, insert_of
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import ConversationId, TenantId
@@ -58,7 +59,9 @@ def add(connection: sa.Connection, tenant: TenantId, claim: Claim, *, lookup: st
         namespace=claim.namespace, lookup=lookup, value=claim.value, at=to_milliseconds(claim.at),
         expires_at=to_milliseconds(claim.expires_at), status=claim.status,
     )  # fmt: skip
-    connection.execute(insert.on_conflict_do_nothing(index_elements=["tenant", "id"]))
+    added = connection.execute(insert.on_conflict_do_nothing(index_elements=["tenant", "id"]))
+    if added.rowcount == 1:
+        changed.mark(connection, tenant, claim.identity_id)
 
 
 def find(connection: sa.Connection, tenant: TenantId, ids: Collection[str], *, now: datetime) -> list[Claim]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from customers import changed, search
 from customers import records as places
 from customers.graph import area, claims, evidence, records
 from customers.graph.area import Hold
@@ -80,9 +81,11 @@ class Graph:
                     connection, tenant, Naming(ids[name], keys[name], name.namespace, name.value, name.proven, name.device),
                     seen_at=seen_at,
                 )  # fmt: skip
-            changed = {ids[name] for name in news if ids[name] in before}
+                if search.kind_of(name.namespace):
+                    changed.mark(connection, tenant, ids[name])
+            moved = {ids[name] for name in news if ids[name] in before}
             self.join(
-                connection, hold, self._find_fresh(connection, tenant, edges), seeds=changed,
+                connection, hold, self._find_fresh(connection, tenant, edges), seeds=moved,
                 new=set(ids.values()) - before.keys(),
             )  # fmt: skip
         records.touch(connection, tenant, set(ids.values()), seen_at)

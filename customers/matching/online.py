@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from customers.matching import blocking, features, models, records, vocabulary
 from customers.matching.features import Derived, Record
 from customers.matching.models import Model
-from customers.matching.scorer import Reason, Scorer, probability_of
+from customers.matching.scorer import Explanation, Reason, Scorer, probability_of
 from foundation.clock import Clock
 from foundation.messages import TenantId
 from foundation.security import Vault
@@ -93,12 +93,30 @@ class Matcher:
         proposal = self.propose(connection, tenant, identity_id, record, excluded=excluded)
         self.index(connection, tenant, {identity_id: record})
         if proposal.decision == "review":
-            a, b = sorted((identity_id, proposal.other))
-            item = records.ReviewItem(
-                a, b, proposal.probability, proposal.reasons, proposal.model_version, "open", self._clock()
-            )
-            records.save_review(connection, tenant, item)
+            self.ask(connection, tenant, proposal)
         return proposal
+
+    def ask(self, connection: sa.Connection, tenant: TenantId, proposal: Proposal) -> None:
+        """Puts the pair into the queue of those that a person decides about; one that is decided stays so."""
+        a, b = sorted((proposal.identity_id, proposal.other))
+        item = records.ReviewItem(
+            a, b, proposal.probability, proposal.reasons, proposal.model_version, "open", self._clock()
+        )
+        records.save_review(connection, tenant, item)
+
+    def explain(
+        self, connection: sa.Connection, tenant: TenantId, one: str, other: str
+    ) -> Explanation | None:
+        """Why two known records look like one person, by the live model; None where one of them has no record."""
+        known = records.load_records(connection, tenant, [one, other])
+        if len(known) < 2:
+            return None
+        live = self._get_live(connection, tenant)
+        return live.scorer.explain(known[one].columns, known[other].columns)
+
+    def live_model(self, connection: sa.Connection, tenant: TenantId) -> tuple[Scorer, Thresholds]:
+        live = self._get_live(connection, tenant)
+        return live.scorer, live.thresholds
 
     def propose(
         self, connection: sa.Connection, tenant: TenantId, identity_id: str, record: Record, *,

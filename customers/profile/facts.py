@@ -8,7 +8,7 @@ source that counts for more, then the newer, then what was stated more often; th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -51,12 +51,13 @@ class Attribute:
     longest: int
 
 
-def survivors(facts: Iterable[Fact]) -> dict[str, Chosen]:
-    """By attribute, whatever the order of `facts`."""
+def survivors(facts: Iterable[Fact], *, preferred: Collection[str] = ()) -> dict[str, Chosen]:
+    """By attribute, whatever the order of `facts`. What is stated of a `preferred` identity comes before everything else: staff
+    see likely identities as well, and those must not outweigh what is known of the customer proper."""
     by_attribute: dict[str, list[Fact]] = {}
     for fact in facts:
         by_attribute.setdefault(fact.attribute, []).append(fact)
-    return {name: _choose(stated) for name, stated in sorted(by_attribute.items())}
+    return {name: _choose(stated, preferred) for name, stated in sorted(by_attribute.items())}
 
 
 def attribute(name: str) -> Attribute | None:
@@ -84,8 +85,8 @@ def priority(source: str) -> int:
     return int(_rules()[0].get(source, 0))
 
 
-def _choose(stated: list[Fact]) -> Chosen:
-    ranked = sorted(stated, key=_rank, reverse=True)
+def _choose(stated: list[Fact], preferred: Collection[str]) -> Chosen:
+    ranked = sorted(stated, key=lambda fact: (fact.identity_id in preferred, *_rank(fact)), reverse=True)
     shown = ranked[0]
     others: dict[str, Fact] = {}
     for fact in ranked[1:]:

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from customers import search
 from customers.graph.graph import Graph
 from customers.profile import records
 from customers.profile.aggregates import ProfileEvent
@@ -82,6 +83,8 @@ class OrderNotes:
             connection, tenant, [holder], conversation_id=ConversationId(identity_id), seen_at=now
         )
         for order in orders:
+            number = str(order.get("order_no") or "")
+            search.add(connection, self.profiles.vault, tenant, identity_id, ("order", number))
             for event in _events(connection, tenant, identity_id, order, now):
                 size = event.amount if event.type == "order" else None
                 self.profiles.note(connection, tenant, identity_id, event, size=size)

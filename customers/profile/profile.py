@@ -10,13 +10,14 @@ with it before anything is committed, and the event is stored when the turn is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from customers import changed
 from customers.profile import aggregates, facts, figures, learned, records, risk, tags, value
 from customers.profile.aggregates import ProfileEvent, Shard
 from customers.profile.facts import Chosen, Fact
@@ -79,7 +80,8 @@ class Known:
     def after(self, event: ProfileEvent) -> Known:
         return replace(self, shard=aggregates.after(self.shard, event))
 
-    def at(self, now: datetime) -> Profile:
+    def at(self, now: datetime, *, preferred: Collection[str] = ()) -> Profile:
+        """`preferred` as in `facts.survivors`."""
         shown = figures.read(self.shard, now)
         risks: dict[Kind, Risk] = {}
         score = None
@@ -88,7 +90,7 @@ class Known:
             risks = {kind: risk.judge(card, known) for kind, card in self.models.cards.items()}
             score = value.score(shown.buying, self.models.cuts, now) if self.models.cuts else None
         return Profile(
-            figures=shown, facts=facts.survivors(self.facts),
+            figures=shown, facts=facts.survivors(self.facts, preferred=preferred),
             tags=(*self.tags, *(tags.derive(shown, risks, tags.rules()) if self.judged else ())),
             tier=_tier(self.standing, score), score=score, risks=risks,
             buyers_compared=self.models.cuts.buyers if self.models.cuts else 0, judged=self.judged,
@@ -125,6 +127,7 @@ class Profiles:
         if not records.add_event(connection, tenant, entry):
             return False
         records.state_fact(connection, tenant, fact_id, fact)
+        changed.mark(connection, tenant, fact.identity_id)
         return True
 
     def find(self, connection: sa.Connection, tenant: TenantId, identity_ids: Iterable[str]) -> Known:
@@ -141,8 +144,10 @@ class Profiles:
             models=self._find_models(connection, tenant, now),
         )
 
-    def view(self, connection: sa.Connection, tenant: TenantId, identity_ids: Iterable[str]) -> Profile:
-        return self.find(connection, tenant, identity_ids).at(self.clock())
+    def view(
+        self, connection: sa.Connection, tenant: TenantId, identity_ids: Iterable[str], *, preferred: Collection[str] = ()
+    ) -> Profile:  # fmt: skip
+        return self.find(connection, tenant, identity_ids).at(self.clock(), preferred=preferred)
 
     def own(
         self, connection: sa.Connection, tenant: TenantId, identity_id: str, access_id: str, *, proven: bool

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from nicegui import events, ui
 
+from foundation import errors
 from foundation.live import EVERYTHING, Hub, Signal
 from foundation.messages import ConversationId
 from operations.console import frame
 from operations.console.attachments import FetchAgain
+from operations.console.customer.deeds import Deeds
+from operations.console.customer.identity_card import IdentityCard
 from operations.console.reading import DeskReading, Row, caller
 from operations.console.side_panel import SidePanel
 from operations.console.talk import Talk
 from operations.desk import Desk
+from operations.identities.parts import Identities
 
 POLL_SECONDS = 2.0
 LONG_WAIT_SECONDS = 300
@@ -41,8 +45,10 @@ Shown = tuple[Row, bool, str, bool]
 
 class DeskPage:
     def __init__(
-        self, visit: frame.Visit, desk: Desk, reading: DeskReading, hub: Hub, *, fetch_again: FetchAgain
-    ) -> None:
+        self, visit: frame.Visit, desk: Desk, reading: DeskReading, hub: Hub, *, fetch_again: FetchAgain,
+        parts: Identities, opening: str = "",
+    ) -> None:  # fmt: skip
+        """`opening`: the conversation that is shown first, for whoever comes from a customer's page."""
         self._visit = visit
         self._words = visit.words
         self._reading = reading
@@ -50,11 +56,15 @@ class DeskPage:
         self._rows: list[Row] = []
         self._chosen: ConversationId | None = None
         self._talk = Talk(visit, desk, on_changed=self._look, on_pane=self._turn_to, fetch_again=fetch_again)
-        self._side = SidePanel(visit, desk, reading.now)
+        self._deeds = Deeds(visit, parts, titles=reading.titles, staff={}, on_changed=self._look)
+        card = IdentityCard(visit, self._deeds, reading.titles)
+        self._side = SidePanel(visit, desk, reading.now, identities=card)
+        self._opening = ConversationId(opening)
         self._help: ui.dialog | None = None
 
     async def draw(self) -> None:
         frame.draw(self._visit, "desk")
+        self._deeds.staff = await self._reading.colleagues(self._visit.member.tenant)
         with ui.element("div").classes("grid-desk") as self._grid:
             with ui.element("nav").classes("pane pane-left"):
                 self._groups = {group: self._draw_group(group) for group, _ in _GROUPS}
@@ -65,10 +75,20 @@ class DeskPage:
         self._turn_to("list")
         # A button that was just clicked keeps the focus, and must not swallow the shortcuts.
         ui.keyboard(self._key, ignore=["input", "select", "textarea"])
-        await self._refresh(set())
+        await self._open_first()
         frame.listen(
             self._visit, self._hub, [EVERYTHING], self._refresh, poll_seconds=POLL_SECONDS, on_signal=self._notice
         )  # fmt: skip
+
+    async def _open_first(self) -> None:
+        if not self._opening:
+            await self._refresh(set())
+            return
+        try:
+            await self._choose(self._opening)
+        except errors.NotFound:
+            self._chosen = None
+            await self._refresh(set())
 
     def _draw_group(self, group: str) -> tuple[ui.element, frame.Keyed[Shown], ui.label]:
         head = ui.element("div")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -28,6 +28,8 @@ Theme = Literal["", "light", "dark"]
 _PAGES = Path(__file__).parent / "pages"
 _NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("desk", "/console", "desk.read"),
+    ("customers", "/console/customers", "desk.reply"),
+    ("reviews", "/console/reviews", "customers.edit"),
     ("knowledge", "/console/knowledge", "knowledge.edit"),
     ("prompts", "/console/prompts", "prompts.edit"),
     ("channels", "/console/channels", "channels.manage"),
@@ -48,6 +50,8 @@ class Visit:
     words: Words
     theme: Theme
     is_welcome: Callable[[], Awaitable[bool]]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What waits on a page, by its name, beside its name in the bar."""
 
 
 def draw(visit: Visit, current: str) -> None:
@@ -65,6 +69,8 @@ def draw(visit: Visit, current: str) -> None:
                     # Plain anchors: NiceGUI puts its mount path before the addresses of its own links.
                     with ui.element("a").props(f"href={address}").classes("on" if name == current else ""):
                         ui.label(visit.words(f"nav.{name}"))
+                        if visit.counts.get(name):
+                            ui.label(str(visit.counts[name])).classes("nav-count").mark(f"count-{name}")
         with ui.element("div").classes("h-right"):
             ui.label(f"{visit.member.name} · {visit.words.role(visit.member.role)}").classes("who")
             icon("forum", visit.words("nav.chat")).props("href=/chat target=_blank")

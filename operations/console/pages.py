@@ -7,6 +7,7 @@ which console they belong to: several applications in one process show each thei
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -26,19 +27,24 @@ from operations.console.attachments import FetchAgain
 from operations.console.channels import ChannelsPage
 from operations.console.content.knowledge import KnowledgePage
 from operations.console.content.prompts import PromptsPage
+from operations.console.customer.page import CustomersPage
+from operations.console.customer.reviews import ReviewsPage
 from operations.console.desk import DeskPage
 from operations.console.entrance import Entrance
 from operations.console.reading import DeskReading
 from operations.desk import Desk
+from operations.identities.parts import Identities
+from operations.staff import Member
 from prompts.library import Library
 from retrieval.articles import Articles
 from retrieval.search import KnowledgeBase
 
-ADDRESSES = ("/", "/knowledge", "/prompts", "/channels")
+ADDRESSES = ("/", "/knowledge", "/prompts", "/channels", "/customers", "/customers/{name}", "/reviews")
 RECONNECT_SECONDS = 60.0
 """A page whose connection breaks for less than this goes on with everything that was written in it."""
 
 _SCOPE_KEY = "huiliu.console"
+_CUSTOMER = re.compile(r"/customers(?:/([^/]+))?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Console:
     hub: Hub
     clock: Clock
     fetch_again: FetchAgain
+    identities: Identities
 
     def mount(self, app: FastAPI) -> None:
         """The entrance's routes come first: they lie under the address that NiceGUI takes."""
@@ -78,8 +85,9 @@ class Console:
             return await self.entrance.member_of(request) == member
 
         visit = frame.Visit(
-            member, self.entrance.words_for(request), self.entrance.theme_for(request), is_welcome
-        )
+            member, self.entrance.words_for(request), self.entrance.theme_for(request), is_welcome,
+            await self._counts(member),
+        )  # fmt: skip
         if address.endswith("/knowledge") and member.may("knowledge.edit"):
             await KnowledgePage(
                 visit, articles=self.articles, knowledge=self.knowledge, database=self.database, hub=self.hub,
@@ -89,9 +97,34 @@ class Console:
             await PromptsPage(visit, library=self.library, database=self.database, clock=self.clock).draw()
         elif address.endswith("/channels") and member.may("channels.manage"):
             await ChannelsPage(visit, self.channel_desk, hub=self.hub, clock=self.clock).draw()
+        elif address.endswith("/reviews") and member.may("customers.edit"):
+            await ReviewsPage(visit, self.identities, self.reading).draw()
+        elif (named := _CUSTOMER.search(address)) is not None:
+            await CustomersPage(
+                visit,
+                self.identities,
+                self.reading,
+                database=self.database,
+                hub=self.hub,
+                name=named[1] or "",
+            ).draw()
         else:
-            await DeskPage(visit, self.desk, self.reading, self.hub, fetch_again=self.fetch_again).draw()
+            opening = request.query_params.get("conversation", "")
+            await DeskPage(
+                visit,
+                self.desk,
+                self.reading,
+                self.hub,
+                fetch_again=self.fetch_again,
+                parts=self.identities,
+                opening=opening,
+            ).draw()
         return None
+
+    async def _counts(self, member: Member) -> dict[str, int]:
+        if not member.may("customers.edit"):
+            return {}
+        return {"reviews": await self.identities.reviews.count(member.tenant)}
 
 
 class _Belonging:

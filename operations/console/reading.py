@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from agent import records
 from agent.tools.contract import OrderSystem
 from customers import behaviour
-from customers.directory import Directory, Person
+from customers.directory import Person
 from customers.profile.orders import OrderNotes
 from customers.profile.profile import Profile
 from foundation import conversations, errors
@@ -30,6 +30,7 @@ from foundation.messages import ConversationId, Observation, TenantId
 from foundation.storage.database import Database
 from operations.console.words import Words
 from operations.desk import Desk, Note
+from operations.identities.person import Named, PersonReading, likely_ids
 from operations.staff import Staff
 
 ORDER_LIMIT = 6
@@ -92,8 +93,14 @@ class View:
     now: datetime
     titles: Titles
     """Of the channels that the profile names."""
+    identities: tuple[Named, ...] = ()
+    """All that is likely this customer, each with how sure it is."""
     behaviour: tuple[Observation, ...] = ()
     """What the customer looked at lately, newest first."""
+
+    @property
+    def likely(self) -> frozenset[str]:
+        return likely_ids(self.identities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +112,29 @@ class _Kept:
 
 class DeskReading:
     def __init__(
-        self, database: Database, directory: Directory, *, desk: Desk, staff: Staff, orders: OrderSystem,
-        titles: Titles, clock: Clock, notes: OrderNotes,
+        self, database: Database, people: PersonReading, *, desk: Desk, staff: Staff, orders: OrderSystem, titles: Titles,
+        clock: Clock, notes: OrderNotes,
     ) -> None:  # fmt: skip
         self._database = database
-        self._directory = directory
+        self._directory = people.directory
         self._desk = desk
         self._staff = staff
         self._orders = orders
         self._titles = titles
         self._clock = clock
         self._notes = notes
+        self._people = people
         self._kept_orders: dict[tuple[TenantId, str], tuple[datetime, Orders]] = {}
         self._kept_rows: dict[TenantId, _Kept] = {}
         self._reading_rows = asyncio.Lock()
+
+    @property
+    def titles(self) -> Titles:
+        return self._titles
+
+    async def colleagues(self, tenant: TenantId) -> dict[str, str]:
+        """Names by id."""
+        return {member.id: member.name for member in await self._staff.members(tenant)}
 
     def now(self) -> datetime:
         return self._clock()
@@ -136,7 +152,7 @@ class DeskReading:
 
     async def _read_rows(self, tenant: TenantId) -> list[Row]:
         inbox = await self._desk.inbox(tenant)
-        members = {member.id: member.name for member in await self._staff.members(tenant)}
+        members = await self.colleagues(tenant)
         found = [conversation for holder in ("queue", "human", "bot") for conversation in inbox[holder]]
         last, names, waiting = await self._database.read(
             lambda connection: (
@@ -156,10 +172,12 @@ class DeskReading:
     async def view(self, tenant: TenantId, conversation_id: ConversationId) -> View:
         def read(connection: sa.Connection) -> tuple[Any, ...]:
             conversation = conversations.get(connection, tenant, conversation_id)
+            person = self._directory.find(connection, tenant, conversation_id)
+            named = self._people.identities(connection, tenant, person.identity_id) if person else ()
             return (
                 conversation,
-                person := self._directory.find(connection, tenant, conversation_id),
-                self._profile(connection, tenant, person),
+                person,
+                self._profile(connection, tenant, person, named),
                 conversations.read(
                     connection,
                     tenant,
@@ -170,39 +188,47 @@ class DeskReading:
                 records.read_turns(connection, tenant, conversation_id),
                 records.waiting_approvals(connection, tenant, conversation_id),
                 behaviour.recent(connection, tenant, conversation_id),
+                named,
             )
 
         orders = await self._orders_of(tenant, conversation_id)
-        conversation, person, profile, messages, turns, approvals, seen = await self._database.read(read)
+        conversation, person, profile, messages, turns, approvals, seen, named = await self._database.read(
+            read
+        )
         notes = await self._desk.notes(tenant, conversation_id)
         holder = await self._staff.find(tenant, conversation.held_by) if conversation.held_by else None
         return View(
             conversation=conversation, name=_shown_name(person), holder_name=holder.name if holder else "", person=person, messages=tuple(messages),
             turns=tuple(turns), approvals=tuple(approvals), notes=tuple(notes),
-            orders=orders, profile=profile, now=self._clock(), titles=self._titles, behaviour=tuple(seen),
+            orders=orders, profile=profile, now=self._clock(), titles=self._titles, identities=named, behaviour=tuple(seen),
         )  # fmt: skip
 
     async def _orders_of(self, tenant: TenantId, conversation_id: ConversationId) -> Orders:
         """Before the rest is read, because what the shop says becomes part of the profile."""
-        return await self._recent_orders(tenant, await self._directory.find_person(tenant, conversation_id))
+        person = await self._directory.find_person(tenant, conversation_id)
+        return await self.orders_of(tenant, (person.account or "") if person else "")
 
-    def _profile(self, connection: sa.Connection, tenant: TenantId, person: Person | None) -> Profile | None:
+    def _profile(
+        self, connection: sa.Connection, tenant: TenantId, person: Person | None, named: Sequence[Named]
+    ) -> Profile | None:
         if person is None:
             return None
         profiles = self._notes.profiles
         ids = profiles.of_customer(connection, tenant, person.identity_id, person.customer_id)
-        return profiles.view(connection, tenant, ids)
+        sure = {one.id for one in named} - likely_ids(named)
+        return profiles.view(connection, tenant, ids, preferred=sure)
 
-    async def _recent_orders(self, tenant: TenantId, person: Person | None) -> Orders:
-        if person is None or not person.account:
+    async def orders_of(self, tenant: TenantId, account: str) -> Orders:
+        """`account` "": nobody has proven one, and nothing is shown."""
+        if not account:
             return Orders("locked")
-        place, now = (tenant, person.account), self._clock()
+        place, now = (tenant, account), self._clock()
         kept = self._kept_orders.get(place)
         if kept is not None:
             seconds = ORDERS_KEPT_SECONDS if kept[1].state == "shown" else OUTAGE_KEPT_SECONDS
             if (now - kept[0]).total_seconds() < seconds:
                 return kept[1]
-        orders = await self._fetch_orders(tenant, person.account)
+        orders = await self._fetch_orders(tenant, account)
         self._kept_orders = {
             one: (at, known)
             for one, (at, known) in self._kept_orders.items()

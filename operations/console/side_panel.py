@@ -17,13 +17,13 @@ from customers.directory import Proof
 from foundation.clock import Clock
 from foundation.messages import ConversationId, Observation
 from operations.console import frame
+from operations.console.customer.identity_card import IdentityCard
+from operations.console.customer.order_cards import draw_orders
 from operations.console.customer.profile_card import ProfileCard
-from operations.console.reading import Orders, View, caller
+from operations.console.reading import View, caller
 from operations.desk import SYSTEM, Desk, Note
 
 TURNS_SHOWN = 8
-_ORDER_TONES = {"delivered": "good", "completed": "good", "exception": "bad", "lost": "bad"}
-_GREY_ORDERS = frozenset({"cancelled", "refunded", "returned"})
 _EMOTION_TONES = {"angry": "bad", "disappointed": "warn", "anxious": "warn", "happy": "good"}
 _PROOFS = {
     Proof.ACCOUNT: ("desk.proven", "good"),
@@ -42,8 +42,9 @@ class _Section:
 
 
 class SidePanel:
-    def __init__(self, visit: frame.Visit, desk: Desk, now: Clock) -> None:
+    def __init__(self, visit: frame.Visit, desk: Desk, now: Clock, *, identities: IdentityCard) -> None:
         self._now = now
+        self._identities = identities
         self._visit = visit
         self._words = visit.words
         self._desk = desk
@@ -70,16 +71,29 @@ class SidePanel:
         sections = [
             *((one.id, _Section(one, partial(self._draw_approval, one))) for one in view.approvals),
             ("person", _Section(who, partial(self._draw_person, *who))),
+            ("identities", _Section(view.identities, partial(self._draw_identities, view))),
             ("profile", _Section(self._profile.key(view), partial(self._profile.draw, view))),
             ("summary", _Section(summary, partial(self._draw_summary, summary))),
             ("emotion", _Section(curve, partial(self._draw_emotion, curve))),
             ("seen", _Section(seen, partial(self._draw_behaviour, seen))),
             ("notes", _Section(view.notes, partial(self._draw_notes, view.notes))),
             ("note box", _Section(conversation.id, partial(self._draw_note_box, conversation.id))),
-            ("orders", _Section(view.orders, partial(self._draw_orders, view.orders))),
+            ("orders", _Section(view.orders, partial(draw_orders, self._words, view.orders))),
             ("turns", _Section(view.turns, partial(self._draw_turns, view.turns[-TURNS_SHOWN:]))),
         ]
         self._sections.show(sections)
+
+    def _draw_identities(self, view: View) -> None:
+        """Who else this is, and a way to the whole person."""
+        if not view.identities or view.person is None:
+            return
+        customer = view.person.customer_id
+        self._identities.draw(customer, view.identities, self._now())
+        with (
+            ui.element("a").classes("whole").props(f"href=/console/customers/{customer}").mark("whole-person")
+        ):
+            ui.icon("person_search")
+            ui.label(self._words("customer.whole"))
 
     def _draw_summary(self, summary: str) -> None:
         if summary:
@@ -156,26 +170,6 @@ class SidePanel:
             target=seen.target or what,
             seconds=round(seen.seconds),
         )
-
-    def _draw_orders(self, orders: Orders) -> None:
-        words = self._words
-        frame.section(words("desk.orders"), len(orders.orders) or None)
-        if orders.state != "shown" or not orders.orders:
-            key = {"locked": "desk.orders_locked", "down": "desk.orders_down", "shown": "desk.orders_none"}
-            ui.label(words(key[orders.state])).classes("quiet")
-        name = "name_zh" if words.language == "zh" else "name_en"
-        for order in orders.orders:
-            state = str(order.get("state", ""))
-            with ui.element("div").classes("card"):
-                with ui.element("div").classes("row between"):
-                    ui.label(str(order.get("order_no", ""))).classes("card-title")
-                    tone = "" if state in _GREY_ORDERS else _ORDER_TONES.get(state, "accent")
-                    frame.badge(words.order_state(state), tone)
-                items = [str(item.get(name, "")) for item in order.get("items", ())]
-                ui.label(("、" if words.language == "zh" else ", ").join(items)).classes("quiet")
-                with ui.element("div").classes("row between"):
-                    ui.label(f"¥ {order.get('total', '')}")
-                    ui.label(str(order.get("placed_at") or "")[:10]).classes("quiet")
 
     def _draw_notes(self, notes: Sequence[Note]) -> None:
         frame.section(self._words("desk.note"), len(notes) or None)

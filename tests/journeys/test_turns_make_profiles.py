@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from agent import customer
 from agent.customer import Customer
 from customers.directory import Proof
+from customers.matching.online import Matcher
 from customers.profile.facts import Fact
 from customers.profile.orders import OrderNotes
 from customers.profile.profile import Profile, Profiles
@@ -18,6 +19,7 @@ from foundation.messages import ConversationId
 from foundation.telemetry import Metrics
 from operations.console.reading import DeskReading
 from operations.desk import Desk
+from operations.identities.person import PersonReading
 from operations.staff import Staff
 from tests.conftest import StandingClock
 from tests.journeys.turns_world import TENANT, World, shop_knowledge, world
@@ -48,8 +50,9 @@ async def desk_view(world: World) -> tuple[Desk, DeskReading]:
     bus = EmbeddedBus(world.database, world.clock)
     desk = Desk(world.database, bus, hub=Hub(), clock=world.clock, metrics=Metrics())
     notes = OrderNotes(world.database, profiles_of(world), world.clock)
+    people = PersonReading(world.directory, profiles_of(world), Matcher(world.database.vault, world.clock))
     reading = DeskReading(
-        world.database, world.directory, desk=desk, staff=Staff(world.database, world.clock), orders=world.services.orders,
+        world.database, people, desk=desk, staff=Staff(world.database, world.clock), orders=world.services.orders,
         titles={}, clock=world.clock, notes=notes,
     )  # fmt: skip
     return desk, reading

@@ -3,7 +3,10 @@ with its reasons. Drawn by `side_panel`; shows a `View` and reads nothing itself
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import Protocol
 
 from nicegui import ui
 
@@ -14,7 +17,7 @@ from customers.profile.risk import Reason, Risk
 from customers.profile.tags import Tag
 from customers.profile.value import LEAST_BUYERS
 from operations.console import frame
-from operations.console.reading import Titles, View
+from operations.console.reading import Titles
 from operations.console.words import Words
 
 _LEVEL_TONES = {"high": "bad", "medium": "warn", "low": "good"}
@@ -24,11 +27,29 @@ FACTS_SHOWN = 12
 INTERESTS_SHOWN = 3
 
 
-class ProfileCard:
-    def __init__(self, words: Words) -> None:
-        self._words = words
+class Known(Protocol):
+    """What the card shows: the desk's view of a conversation, or a customer's page."""
 
-    def key(self, view: View) -> object:
+    @property
+    def profile(self) -> Profile | None: ...
+    @property
+    def now(self) -> datetime: ...
+    @property
+    def titles(self) -> Titles: ...
+    @property
+    def likely(self) -> frozenset[str]:
+        """Identities that are only likely this customer's."""
+        ...
+
+
+class ProfileCard:
+    """`on_open` is asked to show the whole of a masked attribute; without it there is no way to."""
+
+    def __init__(self, words: Words, on_open: Callable[[str], None] | None = None) -> None:
+        self._words = words
+        self._on_open = on_open
+
+    def key(self, view: Known) -> object:
         """What is drawn, without the figures that change by the second: the card is not redrawn because time passes."""
         profile = view.profile
         if profile is None:
@@ -36,11 +57,11 @@ class ProfileCard:
         risks = tuple((kind, one.level, round(one.probability, 2)) for kind, one in profile.risks.items())
         buying, interaction = profile.figures.buying, profile.figures.interaction
         return (
-            tuple(profile.facts.values()), profile.tags, profile.tier, profile.score, risks, profile.judged, buying.orders,
+            tuple(profile.facts.values()), view.likely, profile.tags, profile.tier, profile.score, risks, profile.judged, buying.orders,
             sum(interaction.contacts.values()), profile.figures.service.open_since,
         )  # fmt: skip
 
-    def draw(self, view: View) -> None:
+    def draw(self, view: Known) -> None:
         words, profile = self._words, view.profile
         frame.section(words("profile.title"))
         if profile is None or _is_empty(profile):
@@ -49,7 +70,7 @@ class ProfileCard:
         with ui.element("div").classes("card").mark("profile"):
             self._draw_tags(profile.tags)
             for chosen in list(profile.facts.values())[:FACTS_SHOWN]:
-                self._draw_fact(chosen, view.now)
+                self._draw_fact(chosen, view)
             self._draw_interaction(profile, view.titles)
             if not profile.judged:
                 ui.label(words("profile.not_judged")).classes("quiet")
@@ -71,12 +92,21 @@ class ProfileCard:
                 with ui.element("span").tooltip(why).mark(f"tag-{tag.tag}"):
                     frame.badge(words.named("tag", tag.tag), _TAG_TONES.get(tag.origin, ""))
 
-    def _draw_fact(self, chosen: Chosen, now: datetime) -> None:
+    def _draw_fact(self, chosen: Chosen, view: Known) -> None:
         words, fact = self._words, chosen.fact
         name = words.named("fact", fact.attribute)
         with ui.element("div").classes("row between").mark(f"fact-{fact.attribute}"):
-            ui.label(words("desk.fact", name=name, value=_shown(words, chosen))).props("dir=auto")
-            age = frame.ago(words, fact.observed_at, now)
+            with ui.element("div").classes("row no-wrap"):
+                ui.label(words("desk.fact", name=name, value=_shown(words, chosen))).props("dir=auto")
+                if self._on_open is not None and facts.masked(fact) != fact.value:
+                    show = partial(self._on_open, fact.attribute)
+                    frame.icon("visibility", words("customer.open"), show).classes("tiny").mark(
+                        f"open-fact:{fact.attribute}"
+                    )
+            if fact.identity_id in view.likely:
+                with ui.element("span").tooltip(words("customer.fact_likely")):
+                    frame.badge(words("badge.likely"), "warn")
+            age = frame.ago(words, fact.observed_at, view.now)
             ui.label(words("profile.origin", source=words(f"source.{fact.source}"), age=age)).classes(
                 "quiet small"
             )

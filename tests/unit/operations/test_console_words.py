@@ -19,7 +19,7 @@ TEXTS: dict[str, dict[str, str]] = yaml.safe_load((FOLDER / "texts.yaml").read_t
 FAMILIES_BY_CODE = {
     "reason", "emotion", "intent", "rung", "tool", "staff", "spoken", "level", "order", "error", "state", "role",
     "keys", "nav", "version", "verdict", "audience", "language", "failure", "behaviour", "kind", "refusal", "shut",
-    "fact", "tag", "source", "origin", "why", "risk", "tier",
+    "fact", "tag", "source", "origin", "why", "risk", "tier", "badge", "name_of", "deed", "refused", "match",
 }  # fmt: skip
 """Families whose keys are made from a code, such as `order.shipped`."""
 MADE = re.compile(

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from customers.directory import Directory
+from customers.matching.online import Matcher
 from customers.profile.orders import OrderNotes
 from customers.profile.profile import Profiles
 from foundation import errors
 from foundation.messages import ConversationId, Identifier, InboundMessage, MessageId
 from operations.console import words
 from operations.console.reading import ORDER_LIMIT, DeskReading, caller
+from operations.identities.person import PersonReading
 from tests.unit.operations.conftest import OTHER_TENANT, Office
 
 
@@ -43,8 +45,10 @@ def shop() -> Shop:
 def reading(office: Office, shop: Shop) -> DeskReading:
     directory = Directory(office.database, office.database.vault, office.clock)
     titles = {"web_chat": {"zh": "网页聊天", "en": "Web chat"}}
+    vault = office.database.vault
+    people = PersonReading(directory, Profiles(vault, office.clock), Matcher(vault, office.clock))
     return DeskReading(
-        office.database, directory, desk=office.desk, staff=office.staff, orders=shop, titles=titles, clock=office.clock,
+        office.database, people, desk=office.desk, staff=office.staff, orders=shop, titles=titles, clock=office.clock,
         notes=OrderNotes(office.database, Profiles(office.database.vault, office.clock), office.clock),
     )  # fmt: skip
 

@@ -1,0 +1,156 @@
+"""What staff do to identities: link, split, keep apart, take back; each with a reason, a permission and an entry of the audit.
+
+The customer's page, the review queue and the API call it. What cannot be (two accounts, a pair that somebody has split) is
+refused with the reason and leaves no trace, in place of evidence that unites nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from customers.graph import history
+from customers.graph.history import Operation
+from customers.graph.operations import Operations, Preview
+from customers.matching import lifecycle
+from customers.matching import records as matching
+from foundation import errors
+from foundation.clock import Clock
+from foundation.messages import CustomerId
+from foundation.storage.database import Database
+from operations import audit
+from operations.identities.person import Step
+from operations.staff import Member
+
+REFUSALS = {
+    "unique": ("two_accounts", "These are two accounts of the shop; one customer has one."),
+    "apart": ("kept_apart", "Somebody has said that these are two people; undo that first."),
+    "shared": ("shared_name", "Too many people use this name; it joins nobody."),
+    "size": ("too_many_names", "This customer would have more names than one person has."),
+    "undone": ("link_undone", "This link was taken back; say anew why they are one person."),
+}
+MOST_CHOSEN = 60
+
+
+class IdentityDesk:
+    def __init__(self, database: Database, operations: Operations, *, clock: Clock) -> None:
+        self._database = database
+        self._operations = operations
+        self._clock = clock
+
+    async def link(self, by: Member, one: str, other: str, *, reason: str) -> CustomerId:
+        """Also confirms what was only likely. Raises `InvalidInput`, `NotFound`, `Conflict` where it would unite nobody."""
+        by.require("desk.reply")
+        return await self._database.write(lambda c: self.link_within(c, by, (one, other), reason=reason))
+
+    def link_within(
+        self, connection: sa.Connection, by: Member, pair: tuple[str, str], *, reason: str
+    ) -> CustomerId:
+        """In the caller's transaction; the permission was asked before."""
+        done = self._operations.link(connection, by.tenant, *pair, actor=by.id, reason=reason.strip())
+        if done.refused:
+            code, sentence = REFUSALS.get(done.refused, ("not_united", "These cannot be one customer."))
+            raise errors.Conflict(sentence, code=code)
+        self._close_question(connection, by, pair, same=True, reason=reason)
+        self._audit(
+            connection,
+            by,
+            "customer.linked",
+            done.customer_id,
+            {"with": sorted(pair), "op": done.op, "reason": reason},
+        )
+        return done.customer_id
+
+    async def keep_apart(self, by: Member, one: str, other: str, *, reason: str) -> int:
+        """Also rejects what was only likely; the number of the operation."""
+        by.require("desk.reply")
+        return await self._database.write(
+            lambda c: self.keep_apart_within(c, by, (one, other), reason=reason)
+        )
+
+    def keep_apart_within(
+        self, connection: sa.Connection, by: Member, pair: tuple[str, str], *, reason: str
+    ) -> int:
+        op = self._operations.keep_apart(connection, by.tenant, *pair, actor=by.id, reason=reason.strip())
+        self._close_question(connection, by, pair, same=False, reason=reason)
+        detail = {"pair": sorted(pair), "op": op, "reason": reason}
+        self._audit(connection, by, "customer.kept_apart", min(pair), detail)
+        return op
+
+    async def split(self, by: Member, names: Sequence[str], *, reason: str) -> int:
+        by.require("desk.reply")
+        _require_few(names)
+
+        def write(connection: sa.Connection) -> int:
+            op = self._operations.split(connection, by.tenant, set(names), actor=by.id, reason=reason.strip())
+            detail = {"identities": sorted(names), "op": op, "reason": reason}
+            self._audit(connection, by, "customer.split", min(names), detail)
+            return op
+
+        return await self._database.write(write)
+
+    async def undo(self, by: Member, number: int, *, reason: str) -> int:
+        by.require("desk.reply")
+
+        def write(connection: sa.Connection) -> int:
+            op = self._operations.undo(connection, by.tenant, number, actor=by.id, reason=reason.strip())
+            detail = {"undone": number, "reason": reason}
+            self._audit(connection, by, "customer.undone", str(op), detail)
+            return op
+
+        return await self._database.write(write)
+
+    async def preview_link(self, by: Member, one: str, other: str) -> Preview:
+        by.require("desk.read")
+        if one == other:
+            raise errors.InvalidInput("These two are the same identity.", code="same_identity")
+        return await self._database.read(lambda c: self._operations.preview_link(c, by.tenant, one, other))
+
+    async def preview_split(self, by: Member, names: Sequence[str]) -> Preview:
+        by.require("desk.read")
+        _require_few(names)
+        return await self._database.read(lambda c: self._operations.preview_split(c, by.tenant, set(names)))
+
+    async def history(self, by: Member, *, before: int | None = None, limit: int = 50) -> list[Step]:
+        """Of all customers, newest first."""
+        by.require("desk.read")
+
+        def read(connection: sa.Connection) -> list[Step]:
+            found: list[Operation] = history.read(connection, by.tenant, before=before, limit=limit)
+            return [Step(one, history.is_undone(connection, by.tenant, one.number)) for one in found]
+
+        return await self._database.read(read)
+
+    def _close_question(
+        self, connection: sa.Connection, by: Member, pair: tuple[str, str], *, same: bool, reason: str
+    ) -> None:
+        """Whoever decides about a pair that waits in the queue has answered it."""
+        a, b = sorted(pair)
+        try:
+            waits = matching.get_review(connection, by.tenant, a, b).status == "open"
+        except errors.NotFound:
+            return
+        if waits:
+            lifecycle.decide(
+                connection, by.tenant, a, b, same=same, actor=by.id, reason=reason, now=self._clock()
+            )
+
+    def _audit(
+        self, connection: sa.Connection, by: Member, action: str, subject: str, detail: dict[str, Any]
+    ) -> None:
+        audit.write(
+            connection,
+            by.tenant,
+            actor=by.id,
+            action=action,
+            subject=subject,
+            now=self._clock(),
+            detail=detail,
+        )
+
+
+def _require_few(names: Sequence[str]) -> None:
+    if not names or len(set(names)) > MOST_CHOSEN:
+        raise errors.InvalidInput(f"Choose 1 to {MOST_CHOSEN} identities.", code="nothing_chosen")

@@ -26,6 +26,7 @@ from customers.graph.records import Identity, change_identity
 from foundation import conversations, errors
 from foundation.clock import Clock, from_milliseconds, to_milliseconds
 from foundation.messages import ConversationId, CustomerId, Identifier, InboundMessage, TenantId
+from foundation.outward import outbox
 from foundation.security import Vault
 from foundation.storage.database import Database
 
@@ -266,6 +267,11 @@ class Directory:
                 records.renew_assurance(connection, tenant, newest, proof)
             else:
                 records.add_assurance(connection, tenant, conversation_id, proof)
+                told = {
+                    "conversation_id": conversation_id, "identity_id": identity.id, "customer_id": identity.customer_id,
+                    "method": method,
+                }  # fmt: skip
+                outbox.tell(connection, tenant, "identity.proven", told, now=proven_at)
 
     def _tie(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> None:
         """The account that is proven here now, and who came in here, were proven in one session."""

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from channels.endpoints import OwnRoutes
 
 PREFIX = "/v1"
-STAFF = ("desk", "knowledge", "prompts", "channels")
+STAFF = ("desk", "knowledge", "prompts", "channels", "webhooks")
 """Parts of the API that ask who of the staff is calling."""
 WITH_BODY = ("POST", "PUT")
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")

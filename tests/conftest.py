@@ -41,6 +41,7 @@ POSTGRES = os.environ.get("HUILIU_TEST_POSTGRES", "postgresql+psycopg://postgres
 TABLES = (
     "foundation.conversations",
     "foundation.bus.records",
+    "foundation.outward.outbox",
     "retrieval.records",
     "customers.records",
     "customers.graph.records",
@@ -53,6 +54,7 @@ TABLES = (
     "prompts.records",
     "agent.records",
     "operations.records",
+    "operations.webhooks.records",
     "channels.records",
     "channels.registry",
     "channels.accounts",

@@ -172,7 +172,8 @@ def ensure(
         id=conversation_id, tenant=tenant, channel=channel, account=account, recipient=recipient,
         created_at=moment, updated_at=moment,
     )  # fmt: skip
-    if connection.execute(insert.on_conflict_do_nothing(index_elements=["id"])).rowcount:
+    made = insert.on_conflict_do_nothing(index_elements=["id"]).returning(conversation_table.c.id)
+    if connection.execute(made).first() is not None:
         talk.began(connection, tenant, conversation_id, channel=channel, account=account, now=now)
 
 

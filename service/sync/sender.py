@@ -146,6 +146,7 @@ class Sender:
                 records.change(
                     connection, webhook.tenant, webhook.id, failures=0, failing_since=None, held_until=0
                 )
+            if current.failures >= PATIENT:  # less is an event that it does not like, not its being away
                 records.hurry(connection, webhook.tenant, webhook.id, now)
             return
         failures, since = current.failures + 1, current.failing_since or now

@@ -131,7 +131,7 @@ class RedisStream:
         from faststream.redis import RedisBroker
 
         async with translated():
-            self._broker = RedisBroker(self._target.url, socket_timeout=TIMEOUT_SECONDS, logger=None)
+            self._broker = RedisBroker(self._target.url, socket_timeout=TIMEOUT_SECONDS)
             self._client = await self._broker.connect()
             await self._client.ping()
 
@@ -220,7 +220,8 @@ BROKERS: Mapping[str, Callable[[Target], Broker]] = {
 
 
 def client_faults() -> tuple[type[BaseException], ...]:
-    """What the clients raise when a broker is away, refuses, or is too slow."""
+    """What the clients raise when a broker is away, refuses, or is too slow; aiormq says of a channel or a connection that
+    has ended that it is a RuntimeError."""
     import aiokafka.errors
     import aiormq.exceptions
     import nats.errors
@@ -229,7 +230,7 @@ def client_faults() -> tuple[type[BaseException], ...]:
 
     return (
         nats.errors.Error, redis.exceptions.RedisError, aiormq.exceptions.AMQPError, aiokafka.errors.KafkaError,
-        FastStreamException, OSError, TimeoutError, EOFError,
+        FastStreamException, OSError, TimeoutError, EOFError, RuntimeError,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -28,6 +29,7 @@ from service import doctor as checks
 from service import http, keys, rehearsal, wiring
 from service.remotely import channels as channel_commands
 from service.remotely import knowledge as knowledge_commands
+from service.remotely import webhooks as webhook_commands
 from service.simulate import registry as simulators
 from service.simulate.contract import Options
 
@@ -36,9 +38,11 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Huiliu: unified AI customer service.")
 knowledge = typer.Typer(no_args_is_help=True, help="Articles: import, publish, search.")
 channels = typer.Typer(no_args_is_help=True, help="Accounts of channels: list, form, add, test, remove.")
+webhooks = typer.Typer(no_args_is_help=True, help="Webhooks: who is called when something happens.")
 evals = typer.Typer(no_args_is_help=True, help="Evaluation suites.")
 app.add_typer(knowledge, name="knowledge")
 app.add_typer(channels, name="channels")
+app.add_typer(webhooks, name="webhooks")
 app.add_typer(evals, name="evals")
 
 FAILED = 2
@@ -175,6 +179,85 @@ def channels_remove(
     """Close an account and forget its settings."""
     settings = _settings(quiet=True)
     _guard(lambda: _run(channel_commands.remove(settings, channel, account)))
+
+
+WebhookId = Annotated[str, typer.Argument(help="Its id, from `huiliu webhooks list`.")]
+
+
+@webhooks.command("list")
+def webhooks_list(
+    events: Annotated[bool, typer.Option(help="Show what there is to hear instead.")] = False,
+) -> None:
+    """Show the webhooks and how they do."""
+    settings = _settings(quiet=True)
+    show = webhook_commands.list_events if events else webhook_commands.show
+    _guard(lambda: _run(show(settings)))
+
+
+@webhooks.command("add")
+def webhooks_add(
+    url: Annotated[str, typer.Argument(help="The receiver's address, https only.")],
+    event: Annotated[list[str] | None, typer.Option(help="A type to hear; several times; none: all.")] = None,
+    description: Annotated[str, typer.Option(help="For people.")] = "",
+    with_text: Annotated[
+        bool, typer.Option(help="With texts of messages, where the tenant allows it.")
+    ] = False,
+) -> None:
+    """Add a webhook; its secret is shown once."""
+    settings = _settings(quiet=True)
+    _guard(
+        lambda: _run(
+            webhook_commands.add(settings, url, event or [], description=description, with_text=with_text)
+        )
+    )
+
+
+@webhooks.command("test")
+def webhooks_test(webhook: WebhookId) -> None:
+    """Call it with an event that means nothing; exit code 1 when it was not taken."""
+    settings = _settings(quiet=True)
+    raise typer.Exit(_guard(lambda: _run(webhook_commands.test(settings, webhook))))
+
+
+@webhooks.command("log")
+def webhooks_log(webhook: WebhookId) -> None:
+    """Show the latest deliveries."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(webhook_commands.log(settings, webhook)))
+
+
+@webhooks.command("replay")
+def webhooks_replay(
+    webhook: WebhookId,
+    since: Annotated[datetime | None, typer.Option(help="Everything since then, local time.")] = None,
+    delivery: Annotated[int | None, typer.Option(help="This one of the log.")] = None,
+) -> None:
+    """Send again, under the same ids."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(webhook_commands.replay(settings, webhook, since=since, delivery=delivery)))
+
+
+@webhooks.command("secret")
+def webhooks_secret(webhook: WebhookId) -> None:
+    """Make a new secret; the old one stays valid for a day."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(webhook_commands.renew_secret(settings, webhook)))
+
+
+@webhooks.command("switch")
+def webhooks_switch(
+    webhook: WebhookId, on: Annotated[bool, typer.Option("--on/--off", help="Which way.")] = True
+) -> None:
+    """Switch it on or off; what happens meanwhile is sent when it is on again."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(webhook_commands.switch(settings, webhook, active=on)))
+
+
+@webhooks.command("remove")
+def webhooks_remove(webhook: WebhookId) -> None:
+    """Remove a webhook and its log."""
+    settings = _settings(quiet=True)
+    _guard(lambda: _run(webhook_commands.remove(settings, webhook)))
 
 
 @evals.command("run")

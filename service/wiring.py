@@ -234,7 +234,7 @@ class System:
         )  # fmt: skip
         return Console(
             entrance=entrance, desk=self.desk, reading=self.reading, articles=self.articles,
-            knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk, database=self.database, hub=self.hub, clock=self.clock,
+            knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk, webhook_desk=self.sync.desk, database=self.database, hub=self.hub, clock=self.clock,
             fetch_again=self._fetch_again,
         )  # fmt: skip
 

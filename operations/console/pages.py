@@ -29,12 +29,14 @@ from operations.console.content.prompts import PromptsPage
 from operations.console.desk import DeskPage
 from operations.console.entrance import Entrance
 from operations.console.reading import DeskReading
+from operations.console.webhooks import WebhooksPage
 from operations.desk import Desk
+from operations.webhooks.desk import WebhookDesk
 from prompts.library import Library
 from retrieval.articles import Articles
 from retrieval.search import KnowledgeBase
 
-ADDRESSES = ("/", "/knowledge", "/prompts", "/channels")
+ADDRESSES = ("/", "/knowledge", "/prompts", "/channels", "/webhooks")
 RECONNECT_SECONDS = 60.0
 """A page whose connection breaks for less than this goes on with everything that was written in it."""
 
@@ -50,6 +52,7 @@ class Console:
     knowledge: KnowledgeBase
     library: Library
     channel_desk: ChannelDesk
+    webhook_desk: WebhookDesk
     database: Database
     hub: Hub
     clock: Clock
@@ -89,6 +92,8 @@ class Console:
             await PromptsPage(visit, library=self.library, database=self.database, clock=self.clock).draw()
         elif address.endswith("/channels") and member.may("channels.manage"):
             await ChannelsPage(visit, self.channel_desk, hub=self.hub, clock=self.clock).draw()
+        elif address.endswith("/webhooks") and member.may("webhooks.manage"):
+            await WebhooksPage(visit, self.webhook_desk, hub=self.hub, clock=self.clock).draw()
         else:
             await DeskPage(visit, self.desk, self.reading, self.hub, fetch_again=self.fetch_again).draw()
         return None

@@ -14,7 +14,7 @@ from nicegui import ui
 from foundation.clock import Clock
 from foundation.live import Hub
 from foundation.outward import catalogue
-from operations.console import frame
+from operations.console import channel_status, frame
 from operations.webhooks import records
 from operations.webhooks.desk import Status, WebhookDesk, Wish
 from operations.webhooks.records import Delivery, Webhook
@@ -160,7 +160,7 @@ class WebhooksPage:
             if webhook.state != "on":
                 ui.label(words(f"webhooks.state_help.{webhook.state}")).classes("quiet")
             elif webhook.failing_since is not None:
-                since = frame.ago(words, webhook.failing_since, self._clock())
+                since = channel_status.since(words, webhook.failing_since, self._clock())
                 ui.label(words("webhooks.trouble_help", since=since, n=webhook.failures)).classes("quiet")
             is_on = webhook.state == "on"
             text, symbol = ("webhooks.off", "pause") if is_on else ("webhooks.on", "play_arrow")
@@ -172,7 +172,7 @@ class WebhooksPage:
         with ui.element("div").classes("row"):
             spans = {name: self._words(f"webhooks.span.{name}") for name in SPANS}
             self._span = ui.select(spans, value="day", label=self._words("webhooks.replay_since"))
-            self._span.props("outlined dense").classes("dark-input").mark("span")
+            self._span.props("outlined dense").classes("dark-input").style("min-width: 210px").mark("span")
             frame.button(
                 self._visit, self._words("webhooks.replay"), "replay", self._replay, webhook_id
             ).mark("replay")
@@ -200,7 +200,7 @@ class WebhooksPage:
             if not self._desk.may_text(self._tenant):
                 self._text.disable()
                 ui.label(words("webhooks.no_text")).classes("quiet")
-            frame.button(self._visit, words("channels.save"), "save", self._save, webhook, soft=False).mark(
+            frame.button(self._visit, words("webhooks.save"), "save", self._save, webhook, soft=False).mark(
                 "save"
             )
 
@@ -226,7 +226,7 @@ class WebhooksPage:
         if kind is not None:
             name = kind.zh if words.language == "zh" else kind.en
         with ui.element("div").classes("card").mark(f"delivery-{one.state}"):
-            with ui.element("div").classes("row between"):
+            with ui.element("div").classes("row no-wrap").style("justify-content: space-between"):
                 with ui.element("div").classes("row"):
                     frame.badge(words.named("webhooks.delivery", one.state), DELIVERY_TONES[one.state])
                     ui.label(name).classes("card-title")
@@ -245,7 +245,7 @@ class WebhooksPage:
             parts.append(
                 words("webhooks.answered", answer=answer, n=one.attempts, milliseconds=one.milliseconds)
             )
-        if one.state == "waiting" and one.next_at > line.now:
+        if one.state == "waiting" and one.attempts and one.next_at > line.now:
             parts.append(words("webhooks.next", at=f"{one.next_at:%H:%M:%S} UTC"))
         return " · ".join(parts)
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from customers import records as places
-from customers.graph import area, claims, evidence, records
+from customers.graph import area, claims, evidence, labels, records
 from customers.graph.area import Hold
 from customers.graph.claims import Claim
 from customers.graph.partition import ACCOUNT, Edge, Rules, Strength, fingerprint
@@ -157,7 +157,7 @@ class Graph:
     ) -> tuple[str, CustomerId, str] | None:
         """Whose name this is now: identity, customer, access group; the quickest way for whoever needs no more."""
         lookup = self._lookup(tenant, name, conversation_id)
-        return records.find_label(connection, tenant, lookup, self._clock())
+        return labels.find_label(connection, tenant, lookup, self._clock())
 
     def component(self, connection: sa.Connection, tenant: TenantId, name: str) -> Component:
         """`name`: an identity, or a customer id from any time: it leads on to the customer of today, because a customer

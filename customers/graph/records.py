@@ -146,22 +146,6 @@ def find_by_lookup(
     return found
 
 
-_NEWEST_LABEL = sa.text(
-    "SELECT id, customer_id, access_id FROM identity WHERE tenant = :tenant AND lookup = :lookup AND begins_at <= :at "
-    "ORDER BY epoch DESC LIMIT 1"
-)
-
-
-def find_label(
-    connection: sa.Connection, tenant: TenantId, lookup: str, at: datetime
-) -> tuple[str, CustomerId, str] | None:
-    """The identity that held a name at that moment, its customer and its access group, and nothing that would have to be
-    unsealed. As text, because building the query took longer than the database did."""
-    values = {"tenant": tenant, "lookup": lookup, "at": to_milliseconds(at)}
-    row = connection.execute(_NEWEST_LABEL, values).one_or_none()
-    return None if row is None else (row[0], CustomerId(row[1]), row[2])
-
-
 def find_many(connection: sa.Connection, tenant: TenantId, ids: Collection[str]) -> dict[str, Identity]:
     table = identity_table.c
     return {

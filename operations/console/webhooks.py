@@ -88,7 +88,7 @@ class WebhooksPage:
 
     def _draw_badges(self, row: Status) -> None:
         webhook = row.webhook
-        frame.badge(self._words.named("webhooks.state", webhook.state), TONES[webhook.state])
+        frame.badge(self._words.named("webhook_state", webhook.state), TONES[webhook.state])
         if webhook.state == "on" and webhook.failing_since is not None:
             frame.badge(self._words("webhooks.trouble"), "warn")
         if row.waiting:
@@ -158,7 +158,7 @@ class WebhooksPage:
                     "quiet"
                 )
             if webhook.state != "on":
-                ui.label(words(f"webhooks.state_help.{webhook.state}")).classes("quiet")
+                ui.label(words(f"webhook_state_help.{webhook.state}")).classes("quiet")
             elif webhook.failing_since is not None:
                 since = channel_status.since(words, webhook.failing_since, self._clock())
                 ui.label(words("webhooks.trouble_help", since=since, n=webhook.failures)).classes("quiet")
@@ -170,7 +170,7 @@ class WebhooksPage:
 
     def _draw_replay(self, webhook_id: str) -> None:
         with ui.element("div").classes("row"):
-            spans = {name: self._words(f"webhooks.span.{name}") for name in SPANS}
+            spans = {name: self._words(f"webhook_span.{name}") for name in SPANS}
             self._span = ui.select(spans, value="day", label=self._words("webhooks.replay_since"))
             self._span.props("outlined dense").classes("dark-input").style("min-width: 210px").mark("span")
             frame.button(
@@ -228,7 +228,7 @@ class WebhooksPage:
         with ui.element("div").classes("card").mark(f"delivery-{one.state}"):
             with ui.element("div").classes("row no-wrap").style("justify-content: space-between"):
                 with ui.element("div").classes("row"):
-                    frame.badge(words.named("webhooks.delivery", one.state), DELIVERY_TONES[one.state])
+                    frame.badge(words.named("webhook_delivery", one.state), DELIVERY_TONES[one.state])
                     ui.label(name).classes("card-title")
                 if one.position is not None:
                     frame.icon(
@@ -241,7 +241,7 @@ class WebhooksPage:
         one, words = line.delivery, self._words
         parts = [f"{one.at:%Y-%m-%d %H:%M:%S} UTC", one.event_id]
         if one.attempts:
-            answer = str(one.status) if one.status is not None else words.named("webhooks.answer", one.error)
+            answer = str(one.status) if one.status is not None else words.named("webhook_answer", one.error)
             parts.append(
                 words("webhooks.answered", answer=answer, n=one.attempts, milliseconds=one.milliseconds)
             )
@@ -266,7 +266,7 @@ class WebhooksPage:
 
     async def _test(self, webhook_id: str) -> None:
         attempt = await self._desk.test(self._visit.member, webhook_id)
-        answer = str(attempt.status or self._words.named("webhooks.answer", attempt.error))
+        answer = str(attempt.status or self._words.named("webhook_answer", attempt.error))
         kind = "positive" if attempt.fine else "negative"
         ui.notify(self._words("webhooks.tested", answer=answer), type=kind, position="top")  # type: ignore[arg-type]
         await self._refresh(set())

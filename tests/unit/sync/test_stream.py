@@ -98,7 +98,7 @@ async def read_redis(name: str) -> list[tuple[str, dict[str, Any]]]:
     import redis.asyncio
 
     client = redis.asyncio.Redis()
-    found = await client.xrange(f"{name}.demo")
+    found: Any = await client.xrange(f"{name}.demo")
     await client.delete(f"{name}.demo")
     await client.aclose()
     return [(fields[b"id"].decode(), json.loads(fields[b"body"])) for _, fields in found]

@@ -192,12 +192,14 @@ class System:
         for tenant in self.tenants:
             await first_start.prepare(self, tenant)
 
-    def start_work(self) -> None:
-        """Turns are done in this process from now on."""
+    def start_work(self, *, outward: bool = True) -> None:
+        """Turns are done in this process from now on. `outward`: never in a rehearsal, whose copy of the database knows the
+        receivers of the installation."""
         self.intake.foretell = Foresight(self._understander).begin
         self.worker.start()
         self.customers.start(self.tenants)
-        self.sync.start(self.tenants)
+        if outward:
+            self.sync.start(self.tenants)
 
     def start_fetching(self) -> None:
         """Channels that fetch their messages do so in this process: where the webhooks come in, because some of them only

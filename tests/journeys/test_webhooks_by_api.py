@@ -12,7 +12,9 @@ import pytest
 
 from foundation.clock import utc_now
 from foundation.messages import Identifier, InboundMessage, MessageId, TenantId
+from foundation.outward import outbox
 from foundation.settings import load
+from service import rehearsal
 from tests.fakes.receiver import Receiver, receiving
 from tests.journeys.conftest import VECTORS, Product, few_articles, opened
 
@@ -105,6 +107,23 @@ async def test_receiver_in_trouble_is_named_by_the_readiness(product: Product, r
         while named not in (await product.system.readiness())["degraded"]:
             await asyncio.sleep(0.05)
     assert (await product.client.get("/ready")).status_code == 200
+
+
+async def test_nobody_is_called_when_a_conversation_is_only_rehearsed(
+    product: Product, receiver: Receiver
+) -> None:
+    """The rehearsal works on a copy of the database, with the receivers in it and an event that waits for one of them."""
+    await call(product, "POST", "/v1/webhooks", {"url": receiver.url})
+    receiver.answers.append("500 No")
+    await say(product, WORDS, 1)
+    await until(receiver, 1)
+    await product.system.sync.close()
+    count = len(receiver.calls)
+    async with rehearsal.rehearse(product.system.settings) as stage:
+        await stage.say("运费多少", conversation="rehearsed")
+        assert len((await stage.system.sync.desk.overview(DEMO))[0].webhook.id) > 3
+        told = await stage.system.database.read(lambda c: outbox.has_news(c, DEMO))
+    assert (told, len(receiver.calls)) == (True, count)
 
 
 async def test_wrong_wishes_and_strangers_are_refused_by_name(product: Product, receiver: Receiver) -> None:

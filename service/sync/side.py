@@ -42,6 +42,10 @@ class SyncSide:
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _tenants: Sequence[TenantId] = ()
 
+    @property
+    def is_sending(self) -> bool:
+        return bool(self._tasks)
+
     def routes(self, doorman: Doorman) -> Sequence[BaseRoute]:
         return WebhookRoutes(self.desk, doorman).routes()
 

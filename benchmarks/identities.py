@@ -140,7 +140,6 @@ def fill(path: Path, base: Base) -> None:
     for statement in kept:
         connection.execute(statement)
     connection.execute("COMMIT")
-    connection.execute("ANALYZE")
     connection.close()
 
 

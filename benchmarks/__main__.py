@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NAMES = ("turn", "accept", "start", "bus", "retrieval", "channels", "matching", "profile")
+NAMES = ("turn", "accept", "start", "bus", "retrieval", "channels", "matching", "profile", "identities")
 
 
 def main(names: list[str]) -> int:

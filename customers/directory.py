@@ -26,6 +26,7 @@ from customers.graph.records import Identity, change_identity
 from foundation import conversations, errors
 from foundation.clock import Clock, from_milliseconds, to_milliseconds
 from foundation.messages import ConversationId, CustomerId, Identifier, InboundMessage, TenantId
+from foundation.outward import outbox
 from foundation.security import Vault
 from foundation.storage.database import Database
 
@@ -287,17 +288,24 @@ class Directory:
         self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, *, account: str,
         method: str, proven_at: datetime, valid_seconds: int,
     ) -> None:  # fmt: skip
-        identity = self.graph.find_account(connection, tenant, account)
-        assert identity is not None, "an account is observed before it is assured"
+        name = Identifier(namespace=ACCOUNT, value=account, proven=True)
+        label = self.graph.find_label(connection, tenant, name, conversation_id)
+        assert label is not None, "an account is observed before it is assured"
+        identity_id, customer_id, _ = label
         proven_at = from_milliseconds(to_milliseconds(proven_at))  # as stored, or the newest could look older
         expires_at = proven_at + timedelta(seconds=valid_seconds)
-        proof = records.Assurance(identity.id, method, proven_at, expires_at)
+        proof = records.Assurance(identity_id, method, proven_at, expires_at)
         newest = records.find_newest_assurance(connection, tenant, conversation_id)
         if newest is None or newest.proven_at <= proven_at:
-            if newest and newest.account_identity_id == identity.id and newest.expires_at > proven_at:
+            if newest and newest.account_identity_id == identity_id and newest.expires_at > proven_at:
                 records.renew_assurance(connection, tenant, newest, proof)
             else:
                 records.add_assurance(connection, tenant, conversation_id, proof)
+                told = {
+                    "conversation_id": conversation_id, "identity_id": identity_id, "customer_id": customer_id,
+                    "method": method,
+                }  # fmt: skip
+                outbox.tell(connection, tenant, "identity.proven", told, now=proven_at)
 
     def _tie(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> None:
         """The account that is proven here now, and who came in here, were proven in one session."""

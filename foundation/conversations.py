@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from foundation import errors
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import Attachment, Choice, Citation, ConversationId, CustomerId, Role, TenantId
+from foundation.outward import talk
 from foundation.storage.database import Sealed, metadata
 
 Holder = Literal["bot", "queue", "human"]
@@ -171,7 +172,9 @@ def ensure(
         id=conversation_id, tenant=tenant, channel=channel, account=account, recipient=recipient,
         created_at=moment, updated_at=moment,
     )  # fmt: skip
-    connection.execute(insert.on_conflict_do_nothing(index_elements=["id"]))
+    made = insert.on_conflict_do_nothing(index_elements=["id"]).returning(conversation_table.c.id)
+    if connection.execute(made).first() is not None:
+        talk.began(connection, tenant, conversation_id, channel=channel, account=account, now=now)
 
 
 def append(connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, draft: Draft) -> int:
@@ -189,12 +192,11 @@ def append(connection: sa.Connection, tenant: TenantId, conversation_id: Convers
     ).scalar_one_or_none()
     if seq is None:
         raise errors.NotFound("This conversation does not exist.")
-    extras = _pack(draft)
     try:
         connection.execute(
             sa.insert(message_table).values(
                 conversation_id=conversation_id, seq=seq, tenant=tenant, id=draft.id, role=draft.role,
-                author=draft.author, kind=draft.kind, text=draft.text, extras=extras, language=draft.language,
+                author=draft.author, kind=draft.kind, text=draft.text, extras=_pack(draft), language=draft.language,
                 state=draft.state, sent_at=moment,
             )
         )  # fmt: skip
@@ -202,6 +204,7 @@ def append(connection: sa.Connection, tenant: TenantId, conversation_id: Convers
         raise errors.Conflict(
             "A message with this id is already in the conversation.", code="duplicate"
         ) from error
+    talk.wrote(connection, tenant, conversation_id, int(seq), draft)
     return int(seq)
 
 
@@ -246,14 +249,10 @@ def read(
     table = message_table.c
     query = sa.select(message_table).where(table.tenant == tenant, table.conversation_id == conversation_id)
     if before_seq is not None:
-        rows = connection.execute(
-            query.where(table.seq < before_seq).order_by(table.seq.desc()).limit(limit)
-        ).all()
-        return [_message(row) for row in reversed(rows)]
-    return [
-        _message(row)
-        for row in connection.execute(query.where(table.seq > after_seq).order_by(table.seq).limit(limit))
-    ]
+        latest = query.where(table.seq < before_seq).order_by(table.seq.desc()).limit(limit)
+        return [_message(row) for row in reversed(connection.execute(latest).all())]
+    following = query.where(table.seq > after_seq).order_by(table.seq).limit(limit)
+    return [_message(row) for row in connection.execute(following)]
 
 
 def find_message(
@@ -278,6 +277,8 @@ def mark_state(
         .where(table.tenant == tenant, table.conversation_id == conversation_id, table.id == message_id)
         .values(state=state, error=error)
     )
+    if state == "failed":
+        talk.failed(connection, tenant, conversation_id, message_id, error or "")
 
 
 def mark_seen(
@@ -297,25 +298,16 @@ def mark_seen(
 
 
 def change(
-    connection: sa.Connection,
-    tenant: TenantId,
-    conversation_id: ConversationId,
-    now: datetime,
-    **columns: Any,
-) -> None:
+    connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, now: datetime, **columns: Any
+) -> None:  # fmt: skip
     """Set columns of one conversation; `dialogue` and `reply_context` are given as dictionaries."""
-    values = {
-        name: json.dumps(value) if isinstance(value, dict) else value for name, value in columns.items()
-    }
-    values = {
-        name: to_milliseconds(value) if isinstance(value, datetime) else value
-        for name, value in values.items()
-    }
+    values = {name: _stored(value) for name, value in columns.items()}
     connection.execute(
         sa.update(conversation_table)
         .where(conversation_table.c.id == conversation_id, conversation_table.c.tenant == tenant)
         .values(updated_at=to_milliseconds(now), **values)
     )
+    talk.changed(connection, tenant, conversation_id, now, columns)
 
 
 def take_over(
@@ -338,6 +330,7 @@ def take_over(
     if taken.rowcount == 0:
         get(connection, tenant, conversation_id)
         raise errors.Conflict("Somebody else has already taken this conversation.", code="already_taken")
+    talk.changed(connection, tenant, conversation_id, now, {"holder": "human", "held_by": staff})
 
 
 def store_raw(
@@ -366,6 +359,12 @@ def _pack(draft: Draft) -> str | None:
         "attachments": [attachment.model_dump() for attachment in draft.attachments],
     }
     return json.dumps(extras, ensure_ascii=False) if any(extras.values()) else None
+
+
+def _stored(value: object) -> object:
+    if isinstance(value, datetime):
+        return to_milliseconds(value)
+    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def _moment(value: int | None) -> datetime | None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import os
 import secrets
@@ -57,7 +56,7 @@ class Vault:
     def lookup_key(self, *parts: str) -> str:
         """A deterministic name for a personal value: equal parts give equal keys, and nobody reads them back."""
         message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
-        digest = hmac.new(self._lookup_key, message, hashlib.sha256).digest()[:15]
+        digest = hmac.digest(self._lookup_key, message, "sha256")[:15]  # in one call: several times faster
         return base64.b32encode(digest).decode().lower()
 
     @property

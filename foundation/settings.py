@@ -117,6 +117,19 @@ class Settings(BaseSettings):
     articles: Path | None = Field(
         None, description="Folder of articles imported at the first start. Empty: the demo shop's."
     )
+    stream_url: SecretStr = Field(
+        SecretStr(""),
+        description="Events for the company's own bus: nats://, redis://, amqp:// or kafka://host. ?name= names the stream, "
+        "?texts=yes asks for texts. Needs the extra stream. Empty: none.",
+    )
+    webhook_hosts: list[str] = Field(
+        [],
+        description="Origins in the private network that webhooks may call, e.g. http://crm.lan:8000, as a JSON list.",
+    )
+    outward_texts: list[str] = Field(
+        [],
+        description="Tenants whose messages' texts webhooks and the stream may carry where asked for, as a JSON list.",
+    )
     slots: int = Field(16, ge=1, le=256, description="Turns worked at the same time by one process.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     log_format: Literal["console", "json"] = Field(

@@ -32,7 +32,7 @@ Role = Literal["agent", "editor", "qa", "manager", "admin"]
 Permission = Literal[
     "desk.read", "desk.reply", "desk.approve", "knowledge.edit", "knowledge.publish", "prompts.edit",
     "prompts.publish", "quality.run", "staff.manage", "audit.read", "channels.manage",
-    "customers.edit",
+    "customers.edit", "webhooks.manage",
 ]  # fmt: skip
 
 _DESK: frozenset[Permission] = frozenset({"desk.read", "desk.reply"})
@@ -45,7 +45,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     "qa": frozenset({"quality.run", "desk.read"}),
     "manager": _DESK
     | _CONTENT
-    | {"desk.approve", "quality.run", "audit.read", "channels.manage", "customers.edit"},
+    | {"desk.approve", "quality.run", "audit.read", "channels.manage", "customers.edit", "webhooks.manage"},
     "admin": _DESK
     | _CONTENT
     | {
@@ -54,6 +54,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         "audit.read",
         "channels.manage",
         "customers.edit",
+        "webhooks.manage",
         "staff.manage",
     },  # fmt: skip,
 }

@@ -1,4 +1,4 @@
-"""The command `huiliu`: serve, work, ask, simulate, knowledge, channels, customers, evals, doctor.
+"""The command `huiliu`: serve, work, ask, simulate, knowledge, channels, customers, webhooks, evals, doctor.
 
 The only place that reads settings and starts processes. A `ConfigurationError` or a named error ends a command with
 its sentence and exit code 2; results go to standard output, everything else to standard error.
@@ -10,46 +10,36 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
 import uvicorn
-from rich.console import Console as Terminal
 
 from evals import commands as evaluations
 from evals import rehearsed
-from foundation import errors, telemetry
-from foundation import settings as configuration
+from foundation import errors
 from foundation.security import Vault
 from foundation.settings import Settings
 from service import doctor as checks
 from service import http, keys, rehearsal, wiring
-from service.remotely import channels as channel_commands
-from service.remotely import customers as customer_commands
+from service.remotely import commands as remotely
 from service.remotely import knowledge as knowledge_commands
+from service.remotely import terminal
 from service.simulate import registry as simulators
 from service.simulate.contract import Options
 
-T = TypeVar("T")
-
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Huiliu: unified AI customer service.")
 knowledge = typer.Typer(no_args_is_help=True, help="Articles: import, publish, search.")
-channels = typer.Typer(no_args_is_help=True, help="Accounts of channels: list, form, add, test, remove.")
-customers = typer.Typer(
-    no_args_is_help=True, help="Who is who: find, show, link, split, undo, reviews, models."
-)
 evals = typer.Typer(no_args_is_help=True, help="Evaluation suites.")
 app.add_typer(knowledge, name="knowledge")
-app.add_typer(channels, name="channels")
-app.add_typer(customers, name="customers")
+app.add_typer(remotely.channels, name="channels")
+app.add_typer(remotely.customers, name="customers")
+app.add_typer(remotely.webhooks, name="webhooks")
 app.add_typer(evals, name="evals")
 
-FAILED = 2
 SOCKET_BYTES = 1_048_576
 """A frame of a WebSocket. The chat cuts its own far earlier; the console's editor sends whole articles."""
-_terminal = Terminal(stderr=True)
 
 
 @app.command()
@@ -60,15 +50,15 @@ def serve(
 ) -> None:
     """Start the service and print its address."""
     changed: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value}
-    settings = _settings(**changed)
-    _guard(lambda: _serve(settings, work=work))
+    settings = terminal.settings(**changed)
+    terminal.guard(lambda: _serve(settings, work=work))
 
 
 @app.command()
 def work() -> None:
     """Do turns only, beside other processes that serve (needs Postgres)."""
-    settings = _settings()
-    _guard(lambda: _run(_work(settings)))
+    settings = terminal.settings()
+    terminal.guard(lambda: terminal.run(_work(settings)))
 
 
 @app.command()
@@ -79,8 +69,10 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line a turn.")] = False,
 ) -> None:
     """Run the turns of one conversation, without a server and without touching anything real."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(_ask(settings, texts, account=account, channel=channel, as_json=as_json)))
+    settings = terminal.settings(quiet=True)
+    terminal.guard(
+        lambda: terminal.run(_ask(settings, texts, account=account, channel=channel, as_json=as_json))
+    )
 
 
 @app.command()
@@ -96,12 +88,14 @@ def simulate(
     forge: Annotated[bool, typer.Option(help="Sign wrongly, and show the refusal.")] = False,
 ) -> None:
     """Play a platform against the running server, and print what the customer would see."""
-    settings = _settings(quiet=True)
+    settings = terminal.settings(quiet=True)
     options = Options(
         vault=Vault(keys.master_key(settings)), url=url or settings.address, tenant=settings.tenants[0], user=user,
         mode=mode, duplicate=duplicate, forge=forge,
     )  # fmt: skip
-    raise typer.Exit(_guard(lambda: _run(simulators.run(channel, texts, options, say=typer.echo))))
+    raise typer.Exit(
+        terminal.guard(lambda: terminal.run(simulators.run(channel, texts, options, say=typer.echo)))
+    )
 
 
 @knowledge.command("import")
@@ -110,8 +104,12 @@ def knowledge_import(
     publish: Annotated[bool, typer.Option(help="Make what is new or changed visible at once.")] = True,
 ) -> None:
     """Import articles; what did not change is left alone, a broken file is named and does not stop the rest."""
-    settings = _settings(quiet=True)
-    raise typer.Exit(_guard(lambda: _run(knowledge_commands.import_folder(settings, path, publish=publish))))
+    settings = terminal.settings(quiet=True)
+    raise typer.Exit(
+        terminal.guard(
+            lambda: terminal.run(knowledge_commands.import_folder(settings, path, publish=publish))
+        )
+    )
 
 
 @knowledge.command("publish")
@@ -120,8 +118,8 @@ def knowledge_publish(
     language: Annotated[str, typer.Option(help="zh or en.")] = "zh",
 ) -> None:
     """Publish the newest draft of an article."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(knowledge_commands.publish(settings, article, language)))
+    settings = terminal.settings(quiet=True)
+    terminal.guard(lambda: terminal.run(knowledge_commands.publish(settings, article, language)))
 
 
 @knowledge.command("search")
@@ -131,141 +129,8 @@ def knowledge_search(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
     """Show which passages would answer a question."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(knowledge_commands.search(settings, text, language, as_json=as_json)))
-
-
-@channels.command("list")
-def channels_list() -> None:
-    """Show the accounts, whether they are open, and the address to enter at each platform."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(channel_commands.show(settings)))
-
-
-@channels.command("form")
-def channels_form(channel: Annotated[str, typer.Argument(help="Which channel.")]) -> None:
-    """Show the settings that an account of this channel has."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(channel_commands.describe(settings, channel)))
-
-
-@channels.command("add")
-def channels_add(
-    channel: Annotated[str, typer.Argument(help="Which channel.")],
-    account: Annotated[
-        str, typer.Argument(help="A name of yours for the account; the same again changes it.")
-    ],
-    values: Annotated[list[str], typer.Argument(help="NAME=VALUE each; NAME=- asks without showing.")],
-) -> None:
-    """Add or change an account; it is open at once."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(channel_commands.add(settings, channel, account, values)))
-
-
-@channels.command("test")
-def channels_test(
-    channel: Annotated[str, typer.Argument(help="Which channel.")],
-    account: Annotated[str, typer.Argument(help="Which account.")] = "main",
-) -> None:
-    """Try an account's credentials with one harmless call."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(channel_commands.test(settings, channel, account)))
-
-
-@channels.command("remove")
-def channels_remove(
-    channel: Annotated[str, typer.Argument(help="Which channel.")],
-    account: Annotated[str, typer.Argument(help="Which account.")],
-) -> None:
-    """Close an account and forget its settings."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(channel_commands.remove(settings, channel, account)))
-
-
-Reason = Annotated[str, typer.Option(help="Why; others have to understand it, and it is in the audit.")]
-
-
-@customers.command("find")
-def customers_find(
-    text: Annotated[str, typer.Argument(help="A whole phone number, e-mail, account, order number or name.")],
-) -> None:
-    """Find a customer by what they say of themselves."""
-    settings = _settings(quiet=True)
-    raise typer.Exit(_guard(lambda: _run(customer_commands.find(settings, text))))
-
-
-@customers.command("show")
-def customers_show(
-    customer: Annotated[str, typer.Argument(help="An id of the customer, of any time.")],
-) -> None:
-    """Show a customer's identities, how sure each is, and what was done to them."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(customer_commands.show(settings, customer)))
-
-
-@customers.command("link")
-def customers_link(
-    one: Annotated[str, typer.Argument(help="An id of one.")],
-    other: Annotated[str, typer.Argument(help="An id of the other.")],
-    reason: Reason,
-) -> None:
-    """Make two customers one, for staff to see; no proof, and it can be undone."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(customer_commands.link(settings, one, other, reason=reason)))
-
-
-@customers.command("split")
-def customers_split(
-    identities: Annotated[list[str], typer.Argument(help="The identities that are somebody else.")],
-    reason: Reason = "",
-    preview: Annotated[bool, typer.Option(help="Only show what would go where.")] = False,
-) -> None:
-    """Make some identities of a customer another one; it holds until it is undone."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(customer_commands.split(settings, identities, reason=reason, preview=preview)))
-
-
-@customers.command("undo")
-def customers_undo(
-    number: Annotated[int, typer.Argument(help="The step, as `show` numbers it.")], reason: Reason
-) -> None:
-    """Take back a link, a split or a "not the same", and nothing else."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(customer_commands.undo(settings, number, reason=reason)))
-
-
-@customers.command("reviews")
-def customers_reviews() -> None:
-    """Show the pairs that may be one person and wait for somebody to decide."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(customer_commands.reviews(settings)))
-
-
-@customers.command("decide")
-def customers_decide(
-    one: Annotated[str, typer.Argument(help="One side of the pair.")],
-    other: Annotated[str, typer.Argument(help="The other.")],
-    same: Annotated[bool, typer.Option("--same/--different", help="One person, or two.")],
-    reason: Reason,
-) -> None:
-    """Decide about a pair of the queue."""
-    settings = _settings(quiet=True)
-    _guard(lambda: _run(customer_commands.decide(settings, one, other, same=same, reason=reason)))
-
-
-@customers.command("models")
-def customers_models(
-    learn: Annotated[bool, typer.Option(help="Learn another one from what is known by now.")] = False,
-    live: Annotated[int, typer.Option(help="Make this version live; 0: the one that we ship.")] = -1,
-    reason: Reason = "",
-) -> None:
-    """Show the matching models, learn one, or make one live."""
-    settings = _settings(quiet=True)
-    if learn:
-        _guard(lambda: _run(customer_commands.learn(settings)))
-    if live >= 0:
-        _guard(lambda: _run(customer_commands.make_live(settings, live, reason=reason)))
-    _guard(lambda: _run(customer_commands.models(settings)))
+    settings = terminal.settings(quiet=True)
+    terminal.guard(lambda: terminal.run(knowledge_commands.search(settings, text, language, as_json=as_json)))
 
 
 @evals.command("run")
@@ -276,17 +141,19 @@ def evals_run(
     save: Annotated[Path | None, typer.Option(help="Write the record and an HTML report here.")] = None,
 ) -> None:
     """Run evaluation suites; exit code 1 when a threshold or the baseline is missed, 2 when a suite cannot be read."""
-    settings = _settings(quiet=True)
+    settings = terminal.settings(quiet=True)
     stage = rehearsed.RehearsedStage(settings)
     raise typer.Exit(
-        _guard(lambda: evaluations.run(suites or [], stage, as_json=as_json, baseline=baseline, save=save))
+        terminal.guard(
+            lambda: evaluations.run(suites or [], stage, as_json=as_json, baseline=baseline, save=save)
+        )
     )
 
 
 @app.command()
 def doctor() -> None:
     """Check the configuration, say what is missing and how to mend it."""
-    raise typer.Exit(_guard(lambda: _run(checks.examine(typer.echo))))
+    raise typer.Exit(terminal.guard(lambda: terminal.run(checks.examine(typer.echo))))
 
 
 async def _work(settings: Settings) -> None:
@@ -298,7 +165,7 @@ async def _work(settings: Settings) -> None:
     system = wiring.build(settings)
     await system.open()
     system.start_work()
-    _terminal.print("working; stop with Ctrl-C")
+    terminal.screen.print("working; stop with Ctrl-C")
     try:
         await asyncio.Event().wait()
     finally:
@@ -314,7 +181,7 @@ def _serve(settings: Settings, *, work: bool) -> None:
             timeout_graceful_shutdown=10, server_header=False,
         )
     )  # fmt: skip
-    _terminal.print("[dim]starting; the first start prepares the knowledge base …[/dim]")
+    terminal.screen.print("[dim]starting; the first start prepares the knowledge base …[/dim]")
     server.run()
 
 
@@ -347,33 +214,6 @@ def _print_turn(text: str, spoken: rehearsal.Spoken) -> None:
         f"  ({spoken.intent or '–'} · {spoken.language} · {spoken.emotion['label']} · {spoken.milliseconds} ms"
         f"{' · → ' + spoken.handoff['reason'] if spoken.handoff else ''})\n"
     )
-
-
-def _settings(*, quiet: bool = False, **changed: Any) -> Settings:
-    try:
-        settings = configuration.load(**changed)
-    except errors.ConfigurationError as error:
-        _terminal.print(f"[red]{error}[/red]")
-        raise typer.Exit(FAILED) from error
-    telemetry.configure(
-        "error" if quiet and settings.log_level == "info" else settings.log_level, settings.log_format
-    )
-    return settings
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
-def _guard(work: Callable[[], T]) -> T:
-    """Named errors become a sentence; a bug keeps its traceback."""
-    try:
-        return work()
-    except errors.ConfigurationError as error:
-        _terminal.print(f"[red]{error}[/red]")
-    except errors.ServiceError as error:
-        _terminal.print(f"[red]{error.public_text}[/red] [dim]({error.code})[/dim]")
-    raise typer.Exit(FAILED)
 
 
 if __name__ == "__main__":

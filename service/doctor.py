@@ -27,6 +27,7 @@ from foundation import settings as configuration
 from foundation.embedders.bundled import BundledEmbedder
 from foundation.settings import Settings
 from service.channel_set import names_to_open
+from service.sync import brokers
 
 Say = Callable[[str], None]
 MARKS = {"good": "✓", "note": "·", "bad": "✗"}
@@ -50,7 +51,7 @@ async def examine(say: Say) -> int:
         return 1
     findings = [
         _python(), _data_dir(settings), _disk(settings), _database(settings), _port(settings), *_channels(settings),
-        await _embedder(settings), await _orders(settings), *_models(settings), _secrets(settings),
+        await _embedder(settings), await _orders(settings), *_models(settings), await _stream(settings), _secrets(settings),
     ]  # fmt: skip
     for finding in findings:
         _tell(say, finding)
@@ -226,6 +227,25 @@ def _models(settings: Settings) -> list[Finding]:
         Finding("good", f"Language model {choice.model}, {choice.timeout_seconds:g} s")
         for choice in settings.models
     ]
+
+
+async def _stream(settings: Settings) -> Finding:
+    url = settings.stream_url.get_secret_value()
+    if not url:
+        return Finding("note", "No event stream.", "Set HUILIU_STREAM_URL to send events to your own broker.")
+    try:
+        target = brokers.read_target(url)
+        broker = brokers.open_broker(target)
+        await broker.open()
+        await broker.close()
+    except errors.ConfigurationError as error:
+        return Finding("bad", str(error), "Correct HUILIU_STREAM_URL.")
+    except errors.UpstreamUnavailable as error:
+        return Finding(
+            "note", f"The event stream's broker does not answer: {type(error.__cause__).__name__}.",
+            "Events wait in the outbox for two weeks; check HUILIU_STREAM_URL and the broker.",
+        )  # fmt: skip
+    return Finding("good", f"Event stream {target.name} by {target.scheme}")
 
 
 def _secrets(settings: Settings) -> Finding:

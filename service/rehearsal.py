@@ -166,7 +166,7 @@ async def rehearse(
         system = wiring.build(settings.model_copy(update=changed), **replacements)
         holder.append(Rehearsal(system, orders))
         await system.open()
-        system.start_work()
+        system.start_work(outward=False)
         try:
             if isinstance(system.orders, McpOrders):  # whoever rehearses looks at the shop from outside, too
                 await system.orders.greeted()

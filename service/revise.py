@@ -18,6 +18,7 @@ from foundation.storage.database import metadata
 TABLES = (
     "foundation.conversations",
     "foundation.bus.records",
+    "foundation.outward.outbox",
     "retrieval.records",
     "customers.records",
     "customers.graph.records",
@@ -30,6 +31,7 @@ TABLES = (
     "prompts.records",
     "agent.records",
     "operations.records",
+    "operations.webhooks.records",
     "channels.accounts",
     "channels.media.records",
     "channels.outbound.rates",

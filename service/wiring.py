@@ -83,6 +83,8 @@ from service.routes.channels import ChannelRoutes
 from service.routes.media import MediaRoutes
 from service.routes.sign_in import SignIn
 from service.routes.staff import StaffRoutes
+from service.sync import side as sync_side
+from service.sync.side import SyncSide
 from service.worker import Pace, Worker
 
 log = structlog.get_logger(__name__)
@@ -137,6 +139,7 @@ class System:
     directory: Directory
     behaviour: Behaviour
     customers: CustomerSide
+    sync: SyncSide
     channels: ChannelSet
     intake: Intake
     delivery: Delivery
@@ -192,11 +195,14 @@ class System:
         for tenant in self.tenants:
             await first_start.prepare(self, tenant)
 
-    def start_work(self) -> None:
-        """Turns are done in this process from now on."""
+    def start_work(self, *, outward: bool = True) -> None:
+        """Turns are done in this process from now on. `outward`: never in a rehearsal, whose copy of the database knows the
+        receivers of the installation."""
         self.intake.foretell = Foresight(self._understander).begin
         self.worker.start()
         self.customers.start(self.tenants)
+        if outward:
+            self.sync.start(self.tenants)
 
     def start_fetching(self) -> None:
         """Channels that fetch their messages do so in this process: where the webhooks come in, because some of them only
@@ -205,6 +211,7 @@ class System:
 
     async def close(self) -> None:
         await self.customers.close()
+        await self.sync.close()
         await self._open.aclose()
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -218,6 +225,7 @@ class System:
             *MediaRoutes(self, doorman).routes(),
             *ChannelRoutes(self.channel_desk, doorman).routes(),
             *self.customers.routes(doorman, self.settings.server_keys),
+            *self.sync.routes(doorman),
         ]
         if self.settings.environment == "demo":
             shop = demo.DemoShop(keys.demo_identity_key(self.vault), self.clock)
@@ -231,14 +239,14 @@ class System:
         )  # fmt: skip
         return Console(
             entrance=entrance, desk=self.desk, reading=self.reading, articles=self.articles,
-            knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk, database=self.database, hub=self.hub, clock=self.clock,
+            knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk, webhook_desk=self.sync.desk, database=self.database, hub=self.hub, clock=self.clock,
             fetch_again=self._fetch_again, identities=self.customers.identities,
         )  # fmt: skip
 
     async def readiness(self) -> dict[str, Any]:
         """`ready` is false only when a message could not be accepted; everything else is a named degradation."""
         depth = await self.bus.depth()
-        degraded = []
+        degraded = await self.sync.degraded(self.tenants)
         for tenant in self.tenants:
             if not (await self.ingestion.check(tenant)).ok:
                 degraded.append(f"knowledge:{tenant}")
@@ -316,7 +324,8 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
         orders=orders, library=Library(database, clock), articles=articles,
         knowledge=knowledge,
         ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
-        directory=directory, behaviour=Behaviour(clock, side.collection.note_behaviour), customers=side, channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
+        directory=directory, behaviour=Behaviour(clock, side.collection.note_behaviour), customers=side,
+        sync=sync_side.build(settings, database, clock), channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
         channel_desk=ChannelDesk(channel_registry.CHANNELS, channels, database, clock=clock, counted=intake.refusals),
         deliver=replaced.get("deliver") or delivery.deliver,
     )  # fmt: skip

@@ -15,8 +15,12 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
+import atexit
+import functools
 import importlib
 import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,6 +33,7 @@ import sqlalchemy as sa
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage import database as databases
+from foundation.storage import migrations
 
 # A busy machine is no finding: how long an example takes is nobody's promise here.
 hypothesis.settings.register_profile(
@@ -41,6 +46,7 @@ POSTGRES = os.environ.get("HUILIU_TEST_POSTGRES", "postgresql+psycopg://postgres
 TABLES = (
     "foundation.conversations",
     "foundation.bus.records",
+    "foundation.outward.outbox",
     "retrieval.records",
     "customers.records",
     "customers.changed",
@@ -55,6 +61,7 @@ TABLES = (
     "prompts.records",
     "agent.records",
     "operations.records",
+    "operations.webhooks.records",
     "channels.records",
     "channels.registry",
     "channels.accounts",
@@ -130,11 +137,33 @@ async def database(tmp_path: Path, vault: Vault) -> AsyncIterator[databases.Data
 
 
 async def open_with_tables(opened: databases.Database) -> None:
+    _load_tables()
+    start_from_template(opened.url)
+    await opened.open()
+    await opened.write(databases.metadata.create_all)
+
+
+def _load_tables() -> None:
     for module in TABLES:
         if importlib.util.find_spec(module) is not None:
             importlib.import_module(module)
-    await opened.open()
-    await opened.write(databases.metadata.create_all)
+
+
+def start_from_template(url: str) -> None:
+    """A new embedded database begins as a copy of an empty one with all migrations: they take longer than most tests."""
+    path = Path(sa.make_url(url).database or "")
+    if sa.make_url(url).get_backend_name() == "sqlite" and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(_template(), path)
+
+
+@functools.cache
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="huiliu-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "template.db"
+    migrations.upgrade(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

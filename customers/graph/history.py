@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from customers.graph.partition import Labels
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import TenantId
+from foundation.outward import outbox
 from foundation.storage.database import Sealed, metadata
 
 Kind = Literal["link", "split", "apart", "epoch", "undo"]
@@ -157,16 +158,27 @@ def note_relabelling(
     connection: sa.Connection, tenant: TenantId, changes: Iterable[tuple[str, Labels, Labels]], *, at: datetime,
     op: int | None,
 ) -> None:  # fmt: skip
-    rows = [
-        {
+    """Also for other systems: identities that moved together from one customer to another are one event."""
+    rows: list[dict[str, Any]] = []
+    moved: dict[tuple[str, str], list[str]] = {}
+    for identity_id, old, new in changes:
+        rows.append({
             "tenant": tenant, "at": to_milliseconds(at), "op": op, "identity_id": identity_id,
             "old_customer_id": old.customer, "new_customer_id": new.customer,
             "old_access_id": old.access, "new_access_id": new.access,
-        }
-        for identity_id, old, new in changes
-    ]  # fmt: skip
+        })  # fmt: skip
+        if old.customer != new.customer:
+            moved.setdefault((old.customer, new.customer), []).append(identity_id)
     if rows:
         connection.execute(sa.insert(relabelling_table), rows)
+    for (before, after), identity_ids in moved.items():
+        data = {
+            "identity_ids": identity_ids,
+            "old_customer_id": before,
+            "new_customer_id": after,
+            "op": op,
+        }
+        outbox.tell(connection, tenant, "customer.relabelled", data, now=at)
 
 
 def read_relabellings(

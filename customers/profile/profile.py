@@ -28,6 +28,7 @@ from customers.profile.value import Cuts, Score, Standing, Tier
 from foundation import errors
 from foundation.clock import Clock, to_milliseconds
 from foundation.messages import CustomerId, TenantId
+from foundation.outward import outbox
 from foundation.security import Vault
 
 MODELS_KEPT = timedelta(minutes=5)
@@ -126,8 +127,14 @@ class Profiles:
         entry = records.Entry(f"fact:{fact_id}:{occasion}", fact.identity_id, "fact", fact.observed_at)
         if not records.add_event(connection, tenant, entry):
             return False
-        records.state_fact(connection, tenant, fact_id, fact)
         changed.mark(connection, tenant, fact.identity_id)
+        if records.state_fact(connection, tenant, fact_id, fact):
+            told = {
+                "identity_id": fact.identity_id,
+                "attribute": fact.attribute,
+                "source": fact.source,
+            }
+            outbox.tell(connection, tenant, "profile.changed", told, now=self.clock())
         return True
 
     def find(self, connection: sa.Connection, tenant: TenantId, identity_ids: Iterable[str]) -> Known:
@@ -185,13 +192,23 @@ class Profiles:
         records.set_tag(
             connection, tenant, identity_id, Tag(tag, "staff", 1.0, reason, author, now, until)
         )  # fmt: skip
+        told = {
+            "identity_id": identity_id,
+            "tag": tag,
+            "expires_at": None if until is None else to_milliseconds(until),
+        }
+        outbox.tell(connection, tenant, "tag.added", told, now=now)
 
     def untag(
         self, connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str], tag: str
     ) -> None:
         """Raises `NotFound`; tags by rule and model go when their reason goes."""
-        if not records.drop_tag(connection, tenant, identity_ids, tag):
+        holders = records.drop_tag(connection, tenant, identity_ids, tag)
+        if not holders:
             raise errors.NotFound("There is no such tag set by hand on this customer.", code="unknown_tag")
+        for holder in holders:
+            told = {"identity_id": holder, "tag": tag}
+            outbox.tell(connection, tenant, "tag.removed", told, now=self.clock())
 
     def forget(self, connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str]) -> int:
         """Everything here about these identities; returns how many rows went. For erasure."""

@@ -232,14 +232,14 @@ def customer_of(connection: sa.Connection, tenant: TenantId, identity_id: str) -
     return list(dict.fromkeys([identity_id, *identities_of(connection, tenant, CustomerId(customer))]))
 
 
-def state_fact(connection: sa.Connection, tenant: TenantId, fact_id: str, fact: Fact) -> None:
-    """A new statement, or one more occasion of a known one."""
+def state_fact(connection: sa.Connection, tenant: TenantId, fact_id: str, fact: Fact) -> bool:
+    """A new statement (True), or one more occasion of a known one."""
     moment, table = to_milliseconds(fact.observed_at), fact_table.c
     insert = _insert(connection)(fact_table).values(
         tenant=tenant, id=fact_id, identity_id=fact.identity_id, attribute=fact.attribute, value=fact.value,
         source=fact.source, proof=fact.proof, confidence=fact.confidence, observed_at=moment, times=1,
     )  # fmt: skip
-    connection.execute(
+    times = connection.execute(
         insert.on_conflict_do_update(
             index_elements=["tenant", "id"],
             set_={
@@ -250,8 +250,9 @@ def state_fact(connection: sa.Connection, tenant: TenantId, fact_id: str, fact: 
                 ),
                 "times": table.times + 1,
             },
-        )
-    )
+        ).returning(table.times)
+    ).scalar_one()
+    return int(times) == 1
 
 
 def read_facts(connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str]) -> list[Fact]:
@@ -280,14 +281,15 @@ def set_tag(connection: sa.Connection, tenant: TenantId, identity_id: str, tag: 
     )
 
 
-def drop_tag(connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str], tag: str) -> bool:
+def drop_tag(connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str], tag: str) -> list[str]:
+    """Who had it."""
     table = tag_table.c
     gone = connection.execute(
-        sa.delete(tag_table).where(
-            table.tenant == tenant, table.identity_id.in_(identity_ids), table.tag == tag
-        )
+        sa.delete(tag_table)
+        .where(table.tenant == tenant, table.identity_id.in_(identity_ids), table.tag == tag)
+        .returning(table.identity_id)
     )
-    return gone.rowcount > 0
+    return list(gone.scalars())
 
 
 def read_tags(

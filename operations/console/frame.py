@@ -33,6 +33,7 @@ _NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("knowledge", "/console/knowledge", "knowledge.edit"),
     ("prompts", "/console/prompts", "prompts.edit"),
     ("channels", "/console/channels", "channels.manage"),
+    ("webhooks", "/console/webhooks", "webhooks.manage"),
 )
 _LOG_OUT = "() => fetch('/console/logout', {method: 'POST'}).then(() => location.assign('/console/login'))"
 _LOGO = (

@@ -32,14 +32,18 @@ from operations.console.customer.reviews import ReviewsPage
 from operations.console.desk import DeskPage
 from operations.console.entrance import Entrance
 from operations.console.reading import DeskReading
+from operations.console.webhooks import WebhooksPage
 from operations.desk import Desk
 from operations.identities.parts import Identities
 from operations.staff import Member
+from operations.webhooks.desk import WebhookDesk
 from prompts.library import Library
 from retrieval.articles import Articles
 from retrieval.search import KnowledgeBase
 
-ADDRESSES = ("/", "/knowledge", "/prompts", "/channels", "/customers", "/customers/{name}", "/reviews")
+ADDRESSES = (
+    "/", "/knowledge", "/prompts", "/channels", "/webhooks", "/customers", "/customers/{name}", "/reviews",
+)  # fmt: skip
 RECONNECT_SECONDS = 60.0
 """A page whose connection breaks for less than this goes on with everything that was written in it."""
 
@@ -56,6 +60,7 @@ class Console:
     knowledge: KnowledgeBase
     library: Library
     channel_desk: ChannelDesk
+    webhook_desk: WebhookDesk
     database: Database
     hub: Hub
     clock: Clock
@@ -108,6 +113,8 @@ class Console:
                 hub=self.hub,
                 name=named[1] or "",
             ).draw()
+        elif address.endswith("/webhooks") and member.may("webhooks.manage"):
+            await WebhooksPage(visit, self.webhook_desk, hub=self.hub, clock=self.clock).draw()
         else:
             opening = request.query_params.get("conversation", "")
             await DeskPage(

@@ -105,7 +105,7 @@ async def enter(page: Page, login: str, password: str) -> None:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, channels: Sequence[str] = ("web_chat", "wechat_oa")
+    folder: Path, channels: Sequence[str] = ("web_chat", "wechat_oa"), **changed: Any
 ) -> AsyncIterator[World]:
     """Ends with the assertion that no page complained and none fetched anything from elsewhere."""
     if not CHROMIUM.exists():
@@ -117,6 +117,7 @@ async def open_world(
         articles=few_articles(folder / "articles"),
         port=port,
         channels=list(channels),
+        **changed,
     )
     system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS)
     app = http.application(system)

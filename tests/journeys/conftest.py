@@ -18,6 +18,7 @@ from foundation.settings import Settings, load
 from retrieval.index_memory import MemoryIndex
 from service import http, wiring
 from service.operator import make_pass
+from tests.conftest import start_from_template
 
 ROOT = Path(__file__).parent.parent.parent
 VECTORS = ROOT / ".pytest_cache" / "vectors.db"
@@ -59,6 +60,7 @@ def few_articles(folder: Path) -> Path:
 
 @asynccontextmanager
 async def opened(settings: Settings, **replaced: Any) -> AsyncIterator[Product]:
+    start_from_template(settings.sql_url)
     system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS, **replaced)
     app = http.application(system)
     async with app.router.lifespan_context(app):

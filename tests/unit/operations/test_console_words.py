@@ -20,10 +20,12 @@ FAMILIES_BY_CODE = {
     "reason", "emotion", "intent", "rung", "tool", "staff", "spoken", "level", "order", "error", "state", "role",
     "keys", "nav", "version", "verdict", "audience", "language", "failure", "behaviour", "kind", "refusal", "shut",
     "fact", "tag", "source", "origin", "why", "risk", "tier", "badge", "name_of", "deed", "refused", "match",
+    "webhook_answer", "webhook_state", "webhook_state_help",
+    "webhook_delivery", "webhook_span",
 }  # fmt: skip
 """Families whose keys are made from a code, such as `order.shipped`."""
 MADE = re.compile(
-    r"^(knowledge|prompts)\.(tab_\w+|withdraw|save|publish|discard|keep_mine|take_theirs|title|id|language|audience|replies|agent|snippets)$|^fact\.(last_in|last_out|errors|token|window|refused|dead)(_help)?$"
+    r"^(knowledge|prompts)\.(tab_\w+|withdraw|save|publish|discard|keep_mine|take_theirs|title|id|language|audience|replies|agent|snippets)$|^fact\.(last_in|last_out|errors|token|window|refused|dead)(_help)?$|^webhooks\.(test|secret|remove|url|description)$"
 )
 
 

@@ -12,6 +12,7 @@ confirms nothing; the question is asked in this turn, and counts from the next o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,18 +21,23 @@ import sqlalchemy as sa
 from agent import records, summary
 from agent.context import Language, Renders
 from agent.state import Carried, Line
+from customers import records as places
 from customers.directory import Directory
+from customers.graph import history
+from customers.linking import known_pairs
 from foundation import conversations
-from foundation.bus.contract import Outcome, Turn
+from foundation.bus.contract import Entry, Outcome, Turn
 from foundation.clock import Clock
 from foundation.conversations import Conversation
-from foundation.events import ConversationDivided
+from foundation.events import ConversationDivided, CustomersDivided
 from foundation.messages import ConversationId, TenantId
 from foundation.storage.database import Database
 
 KEPT = timedelta(hours=24)
 """Who comes back later has a new wish, or names the old one."""
 RECENT_LINES = 4
+TAKEN_BACK = ""
+"""In place of a summary that told of two people, until it is written anew."""
 _TASK = ("form", "parked", "last_order")
 
 
@@ -44,17 +50,30 @@ class Threads:
         self._library = library
         self._clock = clock
 
+    async def handle_divided_customers(self, event: CustomersDivided, turn: Turn) -> Outcome:
+        """Each conversation that has taken something over hears of it in its own lane, so that no turn is under way there."""
+        found = await self._database.read(lambda c: _find_carried(c, event.tenant, event.operation))
+        return Outcome(
+            entries=[
+                Entry(
+                    event.tenant, "divided", f"{event.operation}:{one}", one,
+                    ConversationDivided(tenant=event.tenant, conversation_id=one),
+                )
+                for one in found
+            ]
+        )  # fmt: skip
+
     async def handle_divided(self, event: ConversationDivided, turn: Turn) -> Outcome:
         """Repeatable: what is still one person's stays."""
         tenant, now = event.tenant, self._clock()
 
-        def divide(connection: sa.Connection) -> tuple[bool, Conversation, list[Line]]:
-            before = conversations.get(connection, tenant, event.conversation_id)
-            after = _give_back(connection, self._directory, before, now)
-            return before.dialogue != after.dialogue, after, _last_lines(connection, after)
+        def divide(connection: sa.Connection) -> tuple[Conversation, list[Line]]:
+            here = conversations.get(connection, tenant, event.conversation_id)
+            here = _give_back(connection, self._directory, here, now)
+            return here, _last_lines(connection, here)
 
-        divided, here, lines = await self._database.write(divide)
-        if not divided or not here.handoff_summary:
+        here, lines = await self._database.write(divide)
+        if here.handoff_summary != TAKEN_BACK:
             return Outcome()
         language: Language = "en" if here.language == "en" else "zh"
         values = summary.facts_again(here, lines)
@@ -69,17 +88,15 @@ class Threads:
 
 
 def bring(
-    connection: sa.Connection, directory: Directory, tenant: TenantId, conversation_id: ConversationId, now: datetime
-) -> None:  # fmt: skip
-    """Repeatable: what has come over is found open here."""
-    here = conversations.get(connection, tenant, conversation_id)
+    connection: sa.Connection, directory: Directory, here: Conversation, now: datetime, *, proven: bool
+) -> Conversation:  # fmt: skip
+    """The conversation as it is then; nothing is looked for while no account is `proven` in it. Repeatable: what has come
+    over is found open here."""
     here = _give_back(connection, directory, here, now)
-    if here.holder != "bot" or here.dialogue.get("form"):
-        return
+    if not proven or here.holder != "bot" or here.dialogue.get("form"):
+        return here
     found = _find(connection, directory, here, now)
-    if found is None:
-        return
-    _move(connection, found, here, now)
+    return here if found is None else _move(connection, found, here, now)
 
 
 def recent(connection: sa.Connection, conversation: Conversation) -> list[Line]:
@@ -104,34 +121,40 @@ def _find(
     connection: sa.Connection, directory: Directory, here: Conversation, now: datetime
 ) -> Conversation | None:
     """The one of this person's other conversations that was left last with a task open."""
-    others = (
-        conversations.get(connection, here.tenant, other)
-        for other in directory.find_threads(connection, here.tenant, here.id)
-    )
-    waiting = [one for one in others if _waits(connection, one, now)]
+    threads = directory.find_threads(connection, here.tenant, here.id)
+    recent = records.find_recent(connection, here.tenant, threads, since=now - KEPT)
+    waiting = [one for one in recent if _waits(connection, one)]
     return max(waiting, key=lambda one: (one.updated_at, one.id), default=None)
 
 
-def _waits(connection: sa.Connection, there: Conversation, now: datetime) -> bool:
+def _find_carried(connection: sa.Connection, tenant: TenantId, operation: int) -> list[ConversationId]:
+    ids = known_pairs.members_of(connection, tenant, history.find_customers(connection, tenant, operation))
+    found = {*places.find_shown(connection, tenant, ids)}
+    found |= {one for _, one in places.find_conversations(connection, tenant, ids)}
+    known = (conversations.find(connection, tenant, one) for one in sorted(found))
+    return [one.id for one in known if one is not None and one.dialogue.get("carried")]
+
+
+def _waits(connection: sa.Connection, there: Conversation) -> bool:
     form = there.dialogue.get("form")
-    if there.holder != "bot" or not form or not form["values"] or there.last_customer_at is None:
-        return False
-    if now - there.last_customer_at > KEPT:
+    if not form or not form["values"]:
         return False
     last = conversations.read(connection, there.tenant, there.id, before_seq=there.last_seq + 1, limit=1)
     return bool(last) and last[0].role != "customer"
 
 
-def _move(connection: sa.Connection, source: Conversation, target: Conversation, now: datetime) -> None:
+def _move(
+    connection: sa.Connection, source: Conversation, target: Conversation, now: datetime
+) -> Conversation:
     left, taken = _parted(source.dialogue)
     if not records.change_dialogue(
         connection, source.tenant, source.id, left, seen_seq=source.last_seq, now=now
     ):
-        return  # somebody has just written there
+        return target  # somebody has just written there
     carried = Carried(conversation=source.id, channel=source.channel, fresh=True)
-    conversations.change(
-        connection, target.tenant, target.id, now, dialogue={**target.dialogue, **taken, "carried": carried}
-    )
+    dialogue = {**target.dialogue, **taken, "carried": carried}
+    conversations.change(connection, target.tenant, target.id, now, dialogue=dialogue)
+    return replace(target, dialogue=dialogue)
 
 
 def _give_back(
@@ -148,8 +171,9 @@ def _give_back(
     there = conversations.find(connection, here.tenant, ConversationId(carried["conversation"]))
     if taken and there is not None and not there.dialogue.get("form"):
         conversations.change(connection, there.tenant, there.id, now, dialogue={**there.dialogue, **taken})
-    conversations.change(connection, here.tenant, here.id, now, dialogue=left)
-    return conversations.get(connection, here.tenant, here.id)
+    summary = TAKEN_BACK if taken and here.handoff_summary else here.handoff_summary
+    conversations.change(connection, here.tenant, here.id, now, dialogue=left, handoff_summary=summary)
+    return replace(here, dialogue=left, handoff_summary=summary)
 
 
 def _parted(dialogue: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,18 +8,18 @@ connection: turns are written in the transaction that finishes them, decisions i
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from foundation import errors
+from foundation import conversations, errors
 from foundation.clock import from_milliseconds, to_milliseconds
-from foundation.conversations import conversation_table
+from foundation.conversations import Conversation, conversation_table
 from foundation.messages import ConversationId, TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 ApprovalState = Literal["waiting", "approved", "refused", "done"]
 
@@ -143,13 +143,26 @@ def change_dialogue(
     return changed.rowcount == 1
 
 
+def find_recent(
+    connection: sa.Connection, tenant: TenantId, ids: Collection[ConversationId], *, since: datetime
+) -> list[Conversation]:
+    """Those of the bot's in which the customer has written since then."""
+    table = conversation_table.c
+    query = sa.select(table.id).where(
+        table.tenant == tenant, table.id.in_(ids), table.holder == "bot", table.last_customer_at >= to_milliseconds(since)
+    )  # fmt: skip
+    return [
+        conversations.get(connection, tenant, ConversationId(row.id)) for row in connection.execute(query)
+    ]
+
+
 def add_turn(connection: sa.Connection, row: TurnRow) -> None:
     """Repeatable."""
     values: dict[str, Any] = {name: getattr(row, name) for name in turn_table.c.keys()}  # noqa: SIM118  # a column collection
     values["at"] = to_milliseconds(row.at)
     for name in _JSON_COLUMNS:
         values[name] = json.dumps(values[name], ensure_ascii=False)
-    insert = _insert(connection)(turn_table).values(**values)
+    insert = insert_of(connection)(turn_table).values(**values)
     connection.execute(insert.on_conflict_do_nothing())
 
 
@@ -188,7 +201,7 @@ def turns_since(connection: sa.Connection, tenant: TenantId, since: datetime) ->
 
 def add_approval(connection: sa.Connection, row: ApprovalRow) -> None:
     """Repeatable: a turn that runs again asks once."""
-    insert = _insert(connection)(approval_table).values(
+    insert = insert_of(connection)(approval_table).values(
         tenant=row.tenant, id=row.id, conversation_id=row.conversation_id, key=row.key, seq=row.seq, tool=row.tool,
         reason=row.reason, amount=row.amount, order_no=row.order_no,
         payload=json.dumps(row.payload, ensure_ascii=False), created_at=to_milliseconds(row.created_at),
@@ -243,10 +256,6 @@ def close_approval(connection: sa.Connection, tenant: TenantId, approval_id: str
     connection.execute(
         sa.update(approval_table).where(table.tenant == tenant, table.id == approval_id).values(state="done")
     )
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def _turn(row: sa.Row[Any]) -> TurnRow:

@@ -73,8 +73,8 @@ class Turns:
 
         def enter(connection: sa.Connection) -> tuple[Person, tuple[Conversation, list[Line]]]:
             person = self._directory.resolve(connection, tenant, message, event.conversation_id)
-            self._bring(connection, tenant, event.conversation_id)
-            return person, _look(connection, tenant, event.conversation_id, before_seq=event.seq)
+            conversation = self._bring(connection, tenant, event.conversation_id, person)
+            return person, (conversation, _recent(connection, conversation, before_seq=event.seq))
 
         preparing = asyncio.create_task(self._services.understander.prepare(message.text))
         try:
@@ -97,18 +97,16 @@ class Turns:
         """Goes on with what had to wait for the sign-in, or with a task that was begun elsewhere; nothing waits: nothing is
         said."""
 
-        def enter(connection: sa.Connection) -> tuple[Conversation, list[Line]]:
-            self._bring(connection, event.tenant, event.conversation_id)
-            return _look(connection, event.tenant, event.conversation_id)
+        def enter(connection: sa.Connection) -> tuple[Person, Conversation, list[Line]]:
+            person = self._directory.person(connection, event.tenant, event.conversation_id)
+            conversation = self._bring(connection, event.tenant, event.conversation_id, person)
+            return person, conversation, _recent(connection, conversation)
 
-        conversation, recent = await self._database.write(enter)
+        person, conversation, recent = await self._database.write(enter)
         dialogue = _dialogue(conversation)
         pending = dialogue.pop("pending", None)
         if conversation.holder != "bot" or not (pending or is_fresh(dialogue)):
             return Outcome()
-        person = await self._database.read(
-            lambda connection: self._directory.person(connection, event.tenant, event.conversation_id)
-        )
         frame = self._frame(conversation, key=f"proof-{turn.seq}", seq=conversation.last_seq)
         text = pending["text"] if pending else ""
         state = _begin(text, None, dialogue=dialogue, recent=recent, cause="proof")
@@ -191,8 +189,11 @@ class Turns:
         _note(frame, run)
         return done
 
-    def _bring(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> None:
-        continuity.bring(connection, self._directory, tenant, conversation_id, self._services.clock())
+    def _bring(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, person: Person
+    ) -> Conversation:
+        here, now = conversations.get(connection, tenant, conversation_id), self._services.clock()
+        return continuity.bring(connection, self._directory, here, now, proven=person.account is not None)
 
     def _meet(self, connection: sa.Connection, event: MessageReceived, person: Person) -> Customer | None:
         profiles = self._services.profiles
@@ -279,7 +280,11 @@ class Turns:
     async def _load(
         self, tenant: TenantId, conversation_id: ConversationId
     ) -> tuple[Conversation, list[Line]]:
-        return await self._database.read(lambda connection: _look(connection, tenant, conversation_id))
+        def read(connection: sa.Connection) -> tuple[Conversation, list[Line]]:
+            conversation = conversations.get(connection, tenant, conversation_id)
+            return conversation, _recent(connection, conversation)
+
+        return await self._database.read(read)
 
     def _frame(
         self, conversation: Conversation, *, key: str, seq: int, message: InboundMessage | None = None
@@ -302,18 +307,15 @@ class Turns:
         return self._services.writing.fit(rendered.text.strip(), script)
 
 
-def _look(
-    connection: sa.Connection,
-    tenant: TenantId,
-    conversation_id: ConversationId,
-    *,
-    before_seq: int | None = None,
-) -> tuple[Conversation, list[Line]]:
-    conversation = conversations.get(connection, tenant, conversation_id)
+def _recent(
+    connection: sa.Connection, conversation: Conversation, *, before_seq: int | None = None
+) -> list[Line]:
     end = before_seq if before_seq is not None else conversation.last_seq + 1
-    lines = conversations.read(connection, tenant, conversation_id, before_seq=end, limit=RECENT_LINES)
+    lines = conversations.read(
+        connection, conversation.tenant, conversation.id, before_seq=end, limit=RECENT_LINES
+    )
     said = [Line(role=line.role, text=line.words) for line in lines]
-    return conversation, [*continuity.recent(connection, conversation), *said]
+    return [*continuity.recent(connection, conversation), *said]
 
 
 def _begin(

@@ -9,13 +9,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from channels.contract import Receipt, Watermark
 from foundation import conversations
 from foundation.clock import to_milliseconds
 from foundation.messages import ConversationId, OutboundMessage, TenantId
-from foundation.storage.database import metadata
+from foundation.storage.database import insert_of, metadata
 
 delivery_part_table = sa.Table(
     "delivery_part",
@@ -53,7 +52,7 @@ def remember_sent(
     part: int, provider_id: str, now: datetime,
 ) -> None:  # fmt: skip
     """Repeatable; also of a part whose outcome was unknown before."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = insert_of(connection)
     table = delivery_part_table.c
     moment = to_milliseconds(now)
     connection.execute(
@@ -71,7 +70,7 @@ def remember_sent(
 
 def remember_unknown(connection: sa.Connection, message: OutboundMessage, part: int, now: datetime) -> None:
     """The part may have gone out. It counts against a quota, and is sent again only by whoever may."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = insert_of(connection)
     connection.execute(
         insert(delivery_part_table)
         .values(

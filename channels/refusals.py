@@ -13,12 +13,11 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation import errors
 from foundation.clock import Clock
 from foundation.messages import TenantId
-from foundation.storage.database import Database, metadata
+from foundation.storage.database import Database, insert_of, metadata
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +103,7 @@ def count(
 
 
 def _add(connection: sa.Connection, noted: Counter[_Place]) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = insert_of(connection)
     for one, number in noted.items():
         row = insert(refusal_table).values(
             tenant=one.tenant, channel=one.channel, account=one.account, code=one.code, hour=one.hour, count=number

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.messages import TenantId
-from foundation.storage.database import metadata
+from foundation.storage.database import insert_of, metadata
 
 
 class Stage(IntEnum):
@@ -47,7 +45,7 @@ class Changed:
 
 def mark(connection: sa.Connection, tenant: TenantId, identity_id: str) -> None:
     table = changed_table.c
-    insert = _insert(connection)(changed_table).values(
+    insert = insert_of(connection)(changed_table).values(
         tenant=tenant, identity_id=identity_id, stage=int(Stage.INDEX), times=1
     )
     again = {"stage": int(Stage.INDEX), "times": table.times + 1}
@@ -87,7 +85,3 @@ def forget(connection: sa.Connection, tenant: TenantId, identity_ids: Collection
 def _is(tenant: TenantId, one: Changed) -> sa.ColumnElement[bool]:
     table = changed_table.c
     return sa.and_(table.tenant == tenant, table.identity_id == one.identity_id, table.times == one.times)
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.conversations import conversation_table
 from foundation.messages import ConversationId, CustomerId, Observation, TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 entrance_table = sa.Table(
     "conversation_identity",
@@ -110,11 +108,11 @@ def set_entrance(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, identity_id: str
 ) -> bool:
     """True when it is the first: a conversation keeps the identity it came in through."""
-    insert = _insert(connection)(entrance_table).values(
+    insert = insert_of(connection)(entrance_table).values(
         tenant=tenant, conversation_id=conversation_id, identity_id=identity_id, shown_identity_id=identity_id
     )
     first = insert.on_conflict_do_nothing(index_elements=["tenant", "conversation_id"])
-    return connection.execute(first).rowcount == 1
+    return connection.execute(first.returning(entrance_table.c.identity_id)).first() is not None
 
 
 def find_entrance(
@@ -277,7 +275,7 @@ def drop_links(connection: sa.Connection, tenant: TenantId, *, expired_before: d
 def add_observation(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, seen: Observation
 ) -> None:
-    insert = _insert(connection)(behaviour_table).values(
+    insert = insert_of(connection)(behaviour_table).values(
         tenant=tenant, conversation_id=conversation_id, id=seen.id, type=seen.type, at=to_milliseconds(seen.at),
         data=seen.model_dump_json(exclude_defaults=True),
     )  # fmt: skip
@@ -318,7 +316,3 @@ def read_observations(
         .limit(limit)
     )
     return [Observation.model_validate_json(row.data) for row in rows]
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

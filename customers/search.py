@@ -8,15 +8,14 @@ table that anybody could read back.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from customers.matching import normalise
 from foundation.messages import TenantId
 from foundation.security import Vault
-from foundation.storage.database import metadata
+from foundation.storage.database import insert_of, metadata
 
 Kind = Literal["phone", "email", "account", "order", "name"]
 KINDS: tuple[Kind, ...] = ("phone", "email", "account", "order", "name")
@@ -71,7 +70,7 @@ def add(
     kind, text = value
     plain = normal(kind, text)
     if plain:
-        insert = _insert(connection)(search_key_table).values(
+        insert = insert_of(connection)(search_key_table).values(
             tenant=tenant, key=_key(vault, tenant, kind, plain), identity_id=identity_id, kind=kind
         )
         connection.execute(insert.on_conflict_do_nothing())
@@ -104,7 +103,3 @@ def forget(connection: sa.Connection, tenant: TenantId, identity_ids: Collection
 
 def _key(vault: Vault, tenant: TenantId, kind: Kind, plain: str) -> str:
     return vault.lookup_key("search", tenant, kind, plain)
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -13,13 +13,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation import errors
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import Attachment, Choice, Citation, ConversationId, CustomerId, Role, TenantId
 from foundation.outward import talk
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 Holder = Literal["bot", "queue", "human"]
 Status = Literal["open", "closed"]
@@ -168,7 +167,7 @@ def ensure(
 ) -> None:  # fmt: skip
     """Repeatable: makes the conversation when it is new, changes nothing when it is not."""
     moment = to_milliseconds(now)
-    insert = _insert(connection)(conversation_table).values(
+    insert = insert_of(connection)(conversation_table).values(
         id=conversation_id, tenant=tenant, channel=channel, account=account, recipient=recipient,
         created_at=moment, updated_at=moment,
     )  # fmt: skip
@@ -337,15 +336,11 @@ def store_raw(
     connection: sa.Connection, *, tenant: TenantId, source: str, key: str, body: bytes, now: datetime
 ) -> None:
     """Keep what the platform sent, as it was; repeatable."""
-    insert = _insert(connection)(raw_payload_table).values(
+    insert = insert_of(connection)(raw_payload_table).values(
         tenant=tenant, source=source, key=key, body=body.decode("utf-8", "backslashreplace"),
         received_at=to_milliseconds(now),
     )  # fmt: skip
     connection.execute(insert.on_conflict_do_nothing(index_elements=["tenant", "source", "key"]))
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def _greatest(column: sa.ColumnElement[int], value: int) -> sa.ColumnElement[int]:

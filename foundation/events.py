@@ -98,6 +98,14 @@ class IdentityProven(Event):
     conversation_id: ConversationId
 
 
+class CustomersDivided(Event):
+    """Staff have split a customer, kept two apart, or taken such a step back; lane: the operation's own; heard by the agent,
+    which looks whether a task had moved between the two."""
+
+    name = "CustomersDivided"
+    operation: int
+
+
 class ConversationDivided(Event):
     """What this conversation may have taken over from another one is another customer's since a split; lane: the
     conversation; heard by the agent, which gives it back and writes the summary for staff anew."""
@@ -155,6 +163,7 @@ EVENTS: dict[str, type[Event]] = {
         ReplyRedirected,
         ConversationReturned,
         IdentityProven,
+        CustomersDivided,
         ConversationDivided,
         BehaviourObserved,
         ArticlePublished,

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from foundation.storage.database import metadata
+from foundation.storage.database import insert_of, metadata
 
 State = Literal["draft", "live", "archived"]
 
@@ -45,7 +44,7 @@ def find_counter(connection: sa.Connection, tenant: str) -> int:
 
 
 def count_publication(connection: sa.Connection, tenant: str) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = insert_of(connection)
     statement = insert(prompt_publication).values(tenant=tenant, counter=1)
     grown = {"counter": prompt_publication.c.counter + 1}
     connection.execute(statement.on_conflict_do_update(index_elements=["tenant"], set_=grown))

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.messages import TenantId
-from foundation.storage.database import metadata
+from foundation.storage.database import insert_of, metadata
 from retrieval.passages import Audience, Passage
 
 article_table = sa.Table(
@@ -149,7 +148,7 @@ def standing(connection: sa.Connection, tenant: TenantId, engine: str) -> Standi
 
 def raise_revision(connection: sa.Connection, tenant: TenantId) -> int:
     """First statement of every change of what is live: on Postgres it also queues the others behind this one."""
-    insert = _insert(connection)(knowledge_table).values(tenant=tenant, revision=1)
+    insert = insert_of(connection)(knowledge_table).values(tenant=tenant, revision=1)
     raised = insert.on_conflict_do_update(
         index_elements=["tenant"], set_={"revision": knowledge_table.c.revision + 1}
     )
@@ -167,7 +166,7 @@ def save_release(
         "changed_passages": release.changed_passages,
         "built_at": built_at,
     }
-    insert = _insert(connection)(release_table).values(tenant=tenant, engine=engine, **values)
+    insert = insert_of(connection)(release_table).values(tenant=tenant, engine=engine, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["tenant", "engine"], set_=values))
 
 
@@ -344,10 +343,6 @@ def delete_passages(
             p.tenant == tenant, p.article == article, p.language == language, p.version.in_(list(versions))
         )
     )
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def _parts(items: list[Any], size: int) -> Iterable[list[Any]]:

@@ -25,6 +25,7 @@ from customers.nightly import Nightly
 from customers.profile.orders import OrderNotes
 from customers.profile.profile import Profiles
 from foundation import errors
+from foundation.bus.contract import Bus
 from foundation.clock import Clock
 from foundation.messages import TenantId
 from foundation.security import Vault
@@ -106,7 +107,7 @@ async def _keep(
                 log.warning(f"{name} was put off", tenant=tenant, code=error.code)
 
 
-def build(database: Database, vault: Vault, clock: Clock, directory: Directory) -> CustomerSide:
+def build(database: Database, bus: Bus, vault: Vault, *, clock: Clock, directory: Directory) -> CustomerSide:
     profiles, graph = Profiles(vault, clock), directory.graph
     collection = Collection(database, profiles, clock)
     operations = Operations(graph, vault, clock)
@@ -114,7 +115,7 @@ def build(database: Database, vault: Vault, clock: Clock, directory: Directory) 
     linker = Linker(database, matcher, operations, vault=vault, clock=clock)
     training = Training(database, matcher, linker, clock=clock)
     reading = PersonReading(directory, profiles, matcher)
-    desk = IdentityDesk(database, operations, clock=clock)
+    desk = IdentityDesk(database, bus, operations, clock=clock)
     identities = Identities(
         reading, desk, Names(database, graph, reading, vault=vault, clock=clock),
         Reviews(database, desk, operations, clock=clock), ModelDesk(database, training, clock=clock),

@@ -6,20 +6,28 @@ the staff's routes accept it as an administrator. Five minutes, one audience, si
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from foundation import errors
 from foundation.clock import Clock
 from foundation.messages import TenantId
 from foundation.security import Vault
-from operations.staff import Member, Staff
+from operations.staff import Member, Permission, Staff
 
 _AUDIENCE = "huiliu operator"
 _LIFE = timedelta(minutes=5)
+
+Action = Callable[[Request, Member], Awaitable[Any]]
+"""What a route of the staff does; its answer becomes JSON."""
 
 
 def make_pass(vault: Vault, tenant: TenantId, clock: Clock) -> str:
@@ -51,3 +59,14 @@ class Doorman:
         if claims.get("exp", 0) <= self._clock().timestamp():
             raise errors.NotAuthentic("The operator's pass has expired.")
         return Member(TenantId(str(claims["tenant"])), "operator", "operator", "Operator", "admin")
+
+    def route(self, method: str, path: str, action: Action, permission: Permission | None = None) -> Route:
+        """For members of the staff, who need `permission`; where it is None, `action` asks for what it needs."""
+
+        async def answer(request: Request) -> Response:
+            member = await self.member(request.headers.get("authorization", ""))
+            if permission is not None:
+                member.require(permission)
+            return JSONResponse(await action(request, member))
+
+        return Route(path, answer, methods=[method])

@@ -21,6 +21,8 @@ TABLES = (
     "foundation.outward.outbox",
     "retrieval.records",
     "customers.records",
+    "customers.changed",
+    "customers.search",
     "customers.graph.records",
     "customers.graph.claims",
     "customers.graph.history",
@@ -47,9 +49,13 @@ def is_ours(_item: object, name: str | None, kind: str, _reflected: bool, _compa
     return not (kind == "table" and name == "alembic_version")
 
 
-def make(message: str) -> None:
+def declare_tables() -> None:
     for module in TABLES:
         importlib.import_module(module)
+
+
+def make(message: str) -> None:
+    declare_tables()
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'revise.db'}"
         migrations.upgrade(url)

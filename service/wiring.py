@@ -299,7 +299,7 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     articles = Articles(database, bus, clock)
     knowledge = KnowledgeBase(database, index, embedder, clock)
     directory = Directory(database, vault, clock)
-    side = customer_side.build(database, vault, clock, directory)
+    side = customer_side.build(database, bus, vault, clock=clock, directory=directory)
     channels = _channels(settings, database=database, vault=vault, hub=hub, clock=clock)
     titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     elsewhere = Elsewhere(

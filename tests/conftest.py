@@ -17,7 +17,6 @@ for _name, _value in {
 
 import atexit
 import functools
-import importlib
 import secrets
 import shutil
 import tempfile
@@ -34,6 +33,7 @@ from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage import database as databases
 from foundation.storage import migrations
+from service import revise
 
 # A busy machine is no finding: how long an example takes is nobody's promise here.
 hypothesis.settings.register_profile(
@@ -43,33 +43,6 @@ hypothesis.settings.load_profile("huiliu")
 
 ROOT = Path(__file__).parent.parent
 POSTGRES = os.environ.get("HUILIU_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
-TABLES = (
-    "foundation.conversations",
-    "foundation.bus.records",
-    "foundation.outward.outbox",
-    "retrieval.records",
-    "customers.records",
-    "customers.changed",
-    "customers.search",
-    "customers.graph.records",
-    "customers.graph.claims",
-    "customers.graph.history",
-    "customers.matching.records",
-    "customers.profile.records",
-    "customers.profile.learned",
-    "customers.cleaning.records",
-    "prompts.records",
-    "agent.records",
-    "operations.records",
-    "operations.webhooks.records",
-    "channels.records",
-    "channels.registry",
-    "channels.accounts",
-    "channels.media.records",
-    "channels.outbound.rates",
-    "channels.platforms.shelf",
-    "channels.refusals",
-)
 
 
 class StandingClock:
@@ -137,16 +110,10 @@ async def database(tmp_path: Path, vault: Vault) -> AsyncIterator[databases.Data
 
 
 async def open_with_tables(opened: databases.Database) -> None:
-    _load_tables()
+    revise.declare_tables()
     start_from_template(opened.url)
     await opened.open()
     await opened.write(databases.metadata.create_all)
-
-
-def _load_tables() -> None:
-    for module in TABLES:
-        if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module)
 
 
 def start_from_template(url: str) -> None:

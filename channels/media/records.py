@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from channels.media import kinds
 from foundation import errors
@@ -23,7 +22,7 @@ from foundation.clock import to_milliseconds
 from foundation.conversations import message_table
 from foundation.messages import Attachment, ConversationId, TenantId
 from foundation.security import Vault
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 media_table = sa.Table(
     "media",
@@ -79,7 +78,7 @@ def store(
     connection: sa.Connection, tenant: TenantId, file: File, *, sealed_content: bytes, now: datetime
 ) -> None:
     """Repeatable: an id that is there keeps its content."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = insert_of(connection)
     connection.execute(
         insert(media_table)
         .values(

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from channels.contract import Rate
 from foundation.clock import to_milliseconds
 from foundation.messages import OutboundMessage
-from foundation.storage.database import metadata
+from foundation.storage.database import insert_of, metadata
 
 HELD = "held"
 ALL = ""
@@ -92,7 +91,7 @@ def _take(connection: sa.Connection, message: OutboundMessage, scope: str, rate:
 
 def _upsert(connection: sa.Connection, message: OutboundMessage, scope: str, moment: int, *, add: int) -> int:
     """The later of what stands there and `moment`, plus `add`; atomic."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert = insert_of(connection)
     before = rate_table.c.next_at
     later = sa.case((before > moment, before), else_=moment)
     made = (

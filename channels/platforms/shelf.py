@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from channels.contract import Surroundings
 from foundation import errors
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 CLAIM_SECONDS = 15
 """So long one process may take to renew a token before another tries."""
@@ -183,7 +182,7 @@ class Shelf:
             "claimed_until": claimed_until,
             **marks,
         }
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        insert = insert_of(connection)
         made = insert(shelf_table).values(**self._place, **row).on_conflict_do_nothing()
         return connection.execute(made.returning(shelf_table.c.name)).first() is not None
 

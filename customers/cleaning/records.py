@@ -9,12 +9,11 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation import errors
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 State = Literal["waiting", "released", "discarded"]
 
@@ -68,7 +67,7 @@ class SetAside:
 
 def set_aside(connection: sa.Connection, tenant: TenantId, one: SetAside) -> bool:
     """False when it is there already, whatever was decided about it."""
-    insert = _insert(connection)(quarantine_table).values(
+    insert = insert_of(connection)(quarantine_table).values(
         tenant=tenant, id=one.id, identity_id=one.identity_id, source=one.source, kind=one.kind, step=one.step,
         reason=one.reason, body=json.dumps(dict(one.body), ensure_ascii=False, default=str), at=to_milliseconds(one.at),
     )  # fmt: skip
@@ -122,7 +121,7 @@ def add_counts(
     counts: Mapping[tuple[str, str], int],
 ) -> None:
     for (step, reason), number in sorted(counts.items()):
-        insert = _insert(connection)(count_table).values(
+        insert = insert_of(connection)(count_table).values(
             tenant=tenant, day=day, source=source, step=step, reason=reason, n=number
         )
         connection.execute(
@@ -170,7 +169,3 @@ def _set_aside(row: sa.Row[Any]) -> SetAside:
         body=cast("dict[str, Any]", json.loads(row.body)), at=from_milliseconds(row.at), state=row.state,
         decided_by=row.decided_by,
     )  # fmt: skip
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

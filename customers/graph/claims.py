@@ -13,10 +13,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from customers import changed
-from customers.graph.records import chunks, insert_of
+from customers.graph.records import chunks
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import ConversationId, TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 VALID_DAYS = 30
 
@@ -59,8 +59,8 @@ def add(connection: sa.Connection, tenant: TenantId, claim: Claim, *, lookup: st
         namespace=claim.namespace, lookup=lookup, value=claim.value, at=to_milliseconds(claim.at),
         expires_at=to_milliseconds(claim.expires_at), status=claim.status,
     )  # fmt: skip
-    added = connection.execute(insert.on_conflict_do_nothing(index_elements=["tenant", "id"]))
-    if added.rowcount == 1:
+    new = insert.on_conflict_do_nothing(index_elements=["tenant", "id"]).returning(claim_table.c.id)
+    if connection.execute(new).first() is not None:
         changed.mark(connection, tenant, claim.identity_id)
 
 

@@ -54,6 +54,7 @@ relabelling_table = sa.Table(
     sa.Column("old_access_id", sa.Text, nullable=False),
     sa.Column("new_access_id", sa.Text, nullable=False),
     sa.Index("identity_relabelling_order", "tenant", "number"),
+    sa.Index("identity_relabelling_op", "tenant", "op"),
 )
 
 
@@ -179,6 +180,15 @@ def note_relabelling(
             "op": op,
         }
         outbox.tell(connection, tenant, "customer.relabelled", data, now=at)
+
+
+def find_customers(connection: sa.Connection, tenant: TenantId, op: int) -> set[str]:
+    """Between whom this operation has moved names."""
+    table = relabelling_table.c
+    query = sa.select(table.old_customer_id, table.new_customer_id).where(
+        table.tenant == tenant, table.op == op
+    )
+    return {one for row in connection.execute(query) for one in row}
 
 
 def read_relabellings(

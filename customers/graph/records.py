@@ -13,12 +13,11 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from customers.graph.partition import Edge, EdgeKey, Node, Strength
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import CustomerId, TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 CHUNK = 400
 """Values in one statement; SQLite takes a limited number of parameters."""
@@ -355,10 +354,6 @@ def find_apart(connection: sa.Connection, tenant: TenantId, ids: Collection[str]
             )
         )
     }
-
-
-def insert_of(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def chunks(values: Collection[Any]) -> Iterator[list[Any]]:

@@ -43,8 +43,7 @@ class Dossier:
     @property
     def record(self) -> Record:
         """Of each attribute the trusted value, else what was only claimed."""
-        claimed = {name: value for name, value in self._claimed()}
-        trusted = {name: value for name, value in self._trusted()}
+        claimed, trusted = dict(self._claimed()), dict(self._trusted())
         return Record(claimed | trusted, frozenset(claimed.keys() - trusted.keys()))
 
     @property

@@ -14,14 +14,13 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from customers.matching.features import Derived
 from customers.matching.scorer import Reason
 from foundation import errors
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 match_record_table = sa.Table(
     "match_record",
@@ -126,7 +125,7 @@ def save_records(
         for one, two in derived.items()
     ]
     if rows:
-        insert = _insert(connection)(match_record_table)
+        insert = insert_of(connection)(match_record_table)
         changed = {"features": insert.excluded.features, "updated_at": insert.excluded.updated_at}
         connection.execute(
             insert.on_conflict_do_update(index_elements=["tenant", "identity_id"], set_=changed), rows
@@ -176,7 +175,7 @@ def replace_keys(connection: sa.Connection, tenant: TenantId, keys: Mapping[str,
         )
     new = [{"tenant": tenant, "k": k, "identity_id": one} for k, one in sorted(after - before)]
     if new:
-        connection.execute(_insert(connection)(block_key_table).on_conflict_do_nothing(), new)
+        connection.execute(insert_of(connection)(block_key_table).on_conflict_do_nothing(), new)
 
 
 def find_by_keys(
@@ -250,7 +249,7 @@ def set_live(connection: sa.Connection, tenant: TenantId, version: int | None, n
 
 def _set_state(connection: sa.Connection, tenant: TenantId, counted_at: datetime, **values: Any) -> None:
     values["counted_at"] = to_milliseconds(counted_at)
-    insert = _insert(connection)(match_state_table).values(tenant=tenant, **values)
+    insert = insert_of(connection)(match_state_table).values(tenant=tenant, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=["tenant"], set_=values))
 
 
@@ -292,7 +291,7 @@ def save_review(connection: sa.Connection, tenant: TenantId, item: ReviewItem) -
         "explanation": _render_reasons(item.reasons),
         "model_version": item.model_version,
     }
-    insert = _insert(connection)(review_item_table).values(
+    insert = insert_of(connection)(review_item_table).values(
         tenant=tenant, a=item.a, b=item.b, status=item.status, created_at=to_milliseconds(item.created_at),
         **values,
     )  # fmt: skip
@@ -378,7 +377,3 @@ def _render(derived: Derived) -> str:
 def _parse(text: str) -> Derived:
     body = json.loads(text)
     return Derived(body[0], body[-1])
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

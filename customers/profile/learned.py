@@ -13,12 +13,11 @@ from datetime import datetime
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from customers.profile.risk import Case, Kind
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import TenantId
-from foundation.storage.database import metadata
+from foundation.storage.database import insert_of, metadata
 
 MOST_CASES = 50_000
 
@@ -55,7 +54,7 @@ def publish_model(
     connection: sa.Connection, tenant: TenantId, kind: str, version: int, body: Mapping[str, Any]
 ) -> bool:
     """False when this version is there already: somebody else has done this night."""
-    insert = _insert(connection)(model_table).values(
+    insert = insert_of(connection)(model_table).values(
         tenant=tenant, kind=kind, version=version, body=json.dumps(body, ensure_ascii=False)
     )
     new = connection.execute(insert.on_conflict_do_nothing().returning(model_table.c.version))
@@ -88,7 +87,7 @@ def add_case(
     at: datetime,
     features: Mapping[str, float],
 ) -> None:
-    insert = _insert(connection)(case_table).values(
+    insert = insert_of(connection)(case_table).values(
         tenant=tenant,
         kind=kind,
         identity_id=identity_id,
@@ -153,7 +152,3 @@ def forget_cases(connection: sa.Connection, tenant: TenantId, identity_ids: Sequ
     return connection.execute(
         sa.delete(case_table).where(table.tenant == tenant, table.identity_id.in_(identity_ids))
     ).rowcount
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

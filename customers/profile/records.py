@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from customers.graph.records import identity_table
 from customers.profile import aggregates
@@ -24,7 +22,7 @@ from customers.profile.value import Standing
 from foundation import errors
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import CustomerId, TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 MOST_IDENTITIES = 60
 """Of one customer."""
@@ -111,7 +109,7 @@ class Entry:
 
 def add_event(connection: sa.Connection, tenant: TenantId, entry: Entry) -> bool:
     """False when an event of this id is there already."""
-    insert = _insert(connection)(event_table).values(
+    insert = insert_of(connection)(event_table).values(
         tenant=tenant, id=entry.id, identity_id=entry.identity_id, type=entry.type, at=to_milliseconds(entry.at),
         content=entry.content, size=entry.size,
     )  # fmt: skip
@@ -167,7 +165,7 @@ def change_shard(
     query = sa.select(table.sums).where(mine).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
-        empty = _insert(connection)(shard_table).values(
+        empty = insert_of(connection)(shard_table).values(
             tenant=tenant, identity_id=identity_id, sums=None, updated_at=moment
         )
         connection.execute(empty.on_conflict_do_nothing())
@@ -235,7 +233,7 @@ def customer_of(connection: sa.Connection, tenant: TenantId, identity_id: str) -
 def state_fact(connection: sa.Connection, tenant: TenantId, fact_id: str, fact: Fact) -> bool:
     """A new statement (True), or one more occasion of a known one."""
     moment, table = to_milliseconds(fact.observed_at), fact_table.c
-    insert = _insert(connection)(fact_table).values(
+    insert = insert_of(connection)(fact_table).values(
         tenant=tenant, id=fact_id, identity_id=fact.identity_id, attribute=fact.attribute, value=fact.value,
         source=fact.source, proof=fact.proof, confidence=fact.confidence, observed_at=moment, times=1,
     )  # fmt: skip
@@ -273,7 +271,7 @@ def set_tag(connection: sa.Connection, tenant: TenantId, identity_id: str, tag: 
         "score": tag.score, "reason": tag.reason, "author": tag.author, "at": to_milliseconds(tag.at),
         "expires_at": None if tag.expires_at is None else to_milliseconds(tag.expires_at),
     }  # fmt: skip
-    insert = _insert(connection)(tag_table).values(
+    insert = insert_of(connection)(tag_table).values(
         tenant=tenant, identity_id=identity_id, tag=tag.tag, **values
     )
     connection.execute(
@@ -327,7 +325,9 @@ def set_standing(
         "tier": standing.tier, "candidate": standing.candidate, "nights": standing.nights, "at": to_milliseconds(now),
     }  # fmt: skip
     for identity_id in identity_ids:
-        insert = _insert(connection)(standing_table).values(tenant=tenant, identity_id=identity_id, **values)
+        insert = insert_of(connection)(standing_table).values(
+            tenant=tenant, identity_id=identity_id, **values
+        )
         connection.execute(
             insert.on_conflict_do_update(index_elements=["tenant", "identity_id"], set_=values)
         )
@@ -354,7 +354,3 @@ def forget(connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[s
 
 
 _TIERS = ("low", "middle", "high", "top")
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -19,13 +19,12 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import TenantId
 from foundation.outward import catalogue
 from foundation.security import random_token
-from foundation.storage.database import metadata
+from foundation.storage.database import insert_of, metadata
 
 KEPT = timedelta(days=14)
 BATCH = 500
@@ -165,7 +164,7 @@ def position_of(connection: sa.Connection, tenant: TenantId, receiver: str) -> i
 
 
 def move(connection: sa.Connection, tenant: TenantId, receiver: str, position: int) -> None:
-    insert = _insert(connection)(cursor_table).values(tenant=tenant, receiver=receiver, position=position)
+    insert = insert_of(connection)(cursor_table).values(tenant=tenant, receiver=receiver, position=position)
     connection.execute(
         insert.on_conflict_do_update(index_elements=["tenant", "receiver"], set_={"position": position})
     )
@@ -177,7 +176,7 @@ def lease(
     """The receiver's place, for the one process that may serve it until the lease ends; None for every other. Renews the
     owner's own."""
     table, moment = cursor_table.c, to_milliseconds(now)
-    insert = _insert(connection)(cursor_table).values(tenant=tenant, receiver=receiver, position=0)
+    insert = insert_of(connection)(cursor_table).values(tenant=tenant, receiver=receiver, position=0)
     connection.execute(insert.on_conflict_do_nothing(index_elements=["tenant", "receiver"]))
     row = connection.execute(
         sa.update(cursor_table)
@@ -245,7 +244,3 @@ def _told(row: sa.Row[Any]) -> Told:
         row.position, row.event_id, TenantId(row.tenant), from_milliseconds(row.at), row.type, row.version, row.lane,
         json.loads(row.data),
     )  # fmt: skip
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

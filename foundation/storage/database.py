@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool
 
 from foundation import errors
@@ -69,6 +70,12 @@ def _vault_of(dialect: sa.Dialect) -> Vault:
     vault = getattr(dialect, "vault", None)
     assert isinstance(vault, Vault), "the engine was not made by Database"
     return vault
+
+
+def insert_of(connection: sa.Connection) -> Any:
+    """The engine's own INSERT, which both have with ON CONFLICT. Whether it made a row tells RETURNING; on Postgres there is
+    no row count of it."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 class Database:

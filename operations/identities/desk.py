@@ -6,8 +6,8 @@ refused with the reason and leaves no trace, in place of evidence that unites no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -17,8 +17,11 @@ from customers.graph.operations import Operations, Preview
 from customers.matching import lifecycle
 from customers.matching import records as matching
 from foundation import errors
+from foundation.bus.contract import Bus, Entry
 from foundation.clock import Clock
+from foundation.events import CustomersDivided, Event
 from foundation.messages import CustomerId
+from foundation.security import random_token
 from foundation.storage.database import Database
 from operations import audit
 from operations.identities.person import Step
@@ -34,9 +37,13 @@ REFUSALS = {
 MOST_CHOSEN = 60
 
 
+T = TypeVar("T")
+
+
 class IdentityDesk:
-    def __init__(self, database: Database, operations: Operations, *, clock: Clock) -> None:
+    def __init__(self, database: Database, bus: Bus, operations: Operations, *, clock: Clock) -> None:
         self._database = database
+        self._bus = bus
         self._operations = operations
         self._clock = clock
 
@@ -66,9 +73,12 @@ class IdentityDesk:
     async def keep_apart(self, by: Member, one: str, other: str, *, reason: str) -> int:
         """Also rejects what was only likely; the number of the operation."""
         by.require("desk.reply")
-        return await self._database.write(
-            lambda c: self.keep_apart_within(c, by, (one, other), reason=reason)
-        )
+
+        def work(connection: sa.Connection) -> tuple[int, int]:
+            op = self.keep_apart_within(connection, by, (one, other), reason=reason)
+            return op, op
+
+        return await self.divide(by, work)
 
     def keep_apart_within(
         self, connection: sa.Connection, by: Member, pair: tuple[str, str], *, reason: str
@@ -83,24 +93,39 @@ class IdentityDesk:
         by.require("desk.reply")
         _require_few(names)
 
-        def write(connection: sa.Connection) -> int:
+        def work(connection: sa.Connection) -> tuple[int, int]:
             op = self._operations.split(connection, by.tenant, set(names), actor=by.id, reason=reason.strip())
             detail = {"identities": sorted(names), "op": op, "reason": reason}
             self._audit(connection, by, "customer.split", min(names), detail)
-            return op
+            return op, op
 
-        return await self._database.write(write)
+        return await self.divide(by, work)
 
     async def undo(self, by: Member, number: int, *, reason: str) -> int:
         by.require("desk.reply")
 
-        def write(connection: sa.Connection) -> int:
+        def work(connection: sa.Connection) -> tuple[int, int]:
             op = self._operations.undo(connection, by.tenant, number, actor=by.id, reason=reason.strip())
             detail = {"undone": number, "reason": reason}
             self._audit(connection, by, "customer.undone", str(op), detail)
-            return op
+            return op, op
 
-        return await self._database.write(write)
+        return await self.divide(by, work)
+
+    async def divide(self, by: Member, work: Callable[[sa.Connection], tuple[int, T]]) -> T:
+        """Does what may make two of one customer, in one transaction with word of it to whoever must follow. `work` gives
+        the number of its operation and the answer."""
+        answers: list[T] = []
+
+        def write(connection: sa.Connection, _seq: int) -> Event:
+            operation, answer = work(connection)
+            answers.append(answer)
+            return CustomersDivided(tenant=by.tenant, operation=operation)
+
+        key = random_token(12)
+        unknown = CustomersDivided(tenant=by.tenant, operation=0)
+        await self._bus.accept(Entry(by.tenant, "identities", key, f"identities:{key}", unknown), write)
+        return answers[-1]
 
     async def preview_link(self, by: Member, one: str, other: str) -> Preview:
         by.require("desk.read")

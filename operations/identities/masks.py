@@ -17,7 +17,7 @@ def mask(namespace: str, value: str) -> str:
         name, _, domain = value.rpartition("@")
         return f"{name[:1]}***@{domain}"
     if _PHONE.fullmatch(value):
-        digits = value.removeprefix("+86") if value.startswith("+86") else value
+        digits = value.removeprefix("+86")
         return f"{digits[:3]}****{digits[-4:]}"
     if namespace == ACCOUNT or len(value) <= SHORT:
         return value

@@ -101,24 +101,27 @@ class Reviews:
         by.require("customers.edit")
         a, b = sorted((one, other))
 
-        def write(connection: sa.Connection) -> ReviewItem:
+        def work(connection: sa.Connection) -> tuple[int, ReviewItem]:
             item = records.get_review(connection, by.tenant, a, b)
             if item.status != "open":
                 raise errors.Conflict("Somebody has decided about this pair already.", code="already_decided")
             lot = self._draw(connection, by.tenant, _count(connection, by.tenant))
             drawn = lot is not None and (lot.a, lot.b) == (a, b)
+            op = 0
             if same:
                 self._desk.link_within(connection, by, (a, b), reason=reason)
             else:
-                self._desk.keep_apart_within(connection, by, (a, b), reason=reason)
+                op = self._desk.keep_apart_within(connection, by, (a, b), reason=reason)
             detail = {"pair": [a, b], "same": same, "score": item.score, "drawn": drawn, "reason": reason}
             audit.write(
                 connection, by.tenant, actor=by.id, action="review.decided", subject=f"{a}:{b}", now=self._clock(),
                 detail=detail,
             )  # fmt: skip
-            return records.get_review(connection, by.tenant, a, b)
+            return op, records.get_review(connection, by.tenant, a, b)
 
-        return await self._database.write(write)
+        if same:
+            return await self._database.write(lambda connection: work(connection)[1])
+        return await self._desk.divide(by, work)
 
     def _draw(self, connection: sa.Connection, tenant: TenantId, left: int) -> ReviewItem | None:
         """The pair that is drawn by lot, when it is time for one: the same until it is decided, and for everybody who looks."""

@@ -15,13 +15,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation import errors
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import TenantId
 from foundation.outward import outbox
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 State = Literal["on", "off", "gone", "failing"]
 """Off: by staff. Gone: it answered 410. Failing: nothing but failures for days. Only `on` is called."""
@@ -191,7 +190,7 @@ def fan_out(connection: sa.Connection, webhook: Webhook, now: datetime, *, limit
         if webhook.hears(one.type)
     ]  # fmt: skip
     if rows:
-        insert = _insert(connection)(delivery_table)
+        insert = insert_of(connection)(delivery_table)
         again = insert.on_conflict_do_update(index_elements=["tenant", "webhook_id", "position"], set_=opened)
         connection.execute(again, rows)
     if told:
@@ -360,7 +359,3 @@ def _delivery(row: sa.Row[Any]) -> Delivery:
         row.id, row.webhook_id, row.position, row.event_id, row.type, _STATES[row.state], row.attempts,
         from_milliseconds(row.next_at), row.status, row.error, row.milliseconds, from_milliseconds(row.at),
     )  # fmt: skip
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from foundation.messages import Frozen
 from operations.channel_desk import AccountStatus, ChannelDesk
 from operations.staff import Member, Permission
 from service.operator import Doorman
 from service.routes.forms import read_form
-
-Action = Callable[[Request, Member], Awaitable[Any]]
 
 PERMISSION: Permission = "channels.manage"
 
@@ -36,20 +32,12 @@ class ChannelRoutes:
     def routes(self) -> list[BaseRoute]:
         account = "/v1/channels/{channel}/accounts/{account}"
         return [
-            self._route("GET", "/v1/channels", self._list),
-            self._route("GET", "/v1/channels/{channel}/form", self._form),
-            self._route("PUT", account, self._save),
-            self._route("DELETE", account, self._remove),
-            self._route("POST", f"{account}/test", self._test),
+            self._doorman.route("GET", "/v1/channels", self._list, PERMISSION),
+            self._doorman.route("GET", "/v1/channels/{channel}/form", self._form, PERMISSION),
+            self._doorman.route("PUT", account, self._save, PERMISSION),
+            self._doorman.route("DELETE", account, self._remove, PERMISSION),
+            self._doorman.route("POST", f"{account}/test", self._test, PERMISSION),
         ]
-
-    def _route(self, method: str, path: str, action: Action) -> Route:
-        async def answer(request: Request) -> Response:
-            member = await self._doorman.member(request.headers.get("authorization", ""))
-            member.require(PERMISSION)
-            return JSONResponse(await action(request, member))
-
-        return Route(path, answer, methods=[method])
 
     async def _list(self, _request: Request, member: Member) -> Any:
         kinds = [

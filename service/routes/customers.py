@@ -7,7 +7,7 @@ row; only what is wrong with the whole request is a 4xx. Sending a batch again c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +27,10 @@ from foundation.messages import Frozen, TenantId
 from foundation.security import equal
 from foundation.storage.database import Database
 from operations import audit
-from operations.staff import Member, Permission
+from operations.staff import Member
 from service.operator import Doorman
 from service.routes.forms import read_form
 
-Action = Callable[[Request, Member], Awaitable[Any]]
 SERVER = "server"
 """Who has written, for the counts, when a system came with the server key."""
 
@@ -71,11 +70,11 @@ class CustomerRoutes:
         return [
             Route("/v1/events", self._events, methods=["POST"]),
             Route("/v1/customers", self._customers, methods=["POST"]),
-            self._route("GET", one, "desk.read", self._profile),
-            self._route("POST", f"{one}/tags", "desk.reply", self._tag),
-            self._route("DELETE", f"{one}/tags/{{tag}}", "desk.reply", self._untag),
-            self._route("GET", "/v1/data-quality", "customers.edit", self._quality),
-            self._route("POST", "/v1/data-quality/{id}", "customers.edit", self._decide),
+            self.doorman.route("GET", one, self._profile, "desk.read"),
+            self.doorman.route("POST", f"{one}/tags", self._tag, "desk.reply"),
+            self.doorman.route("DELETE", f"{one}/tags/{{tag}}", self._untag, "desk.reply"),
+            self.doorman.route("GET", "/v1/data-quality", self._quality, "customers.edit"),
+            self.doorman.route("POST", "/v1/data-quality/{id}", self._decide, "customers.edit"),
         ]
 
     async def _events(self, request: Request) -> Response:
@@ -107,14 +106,6 @@ class CustomerRoutes:
         member = await self.doorman.member(authorization)
         member.require("customers.edit")
         return member.tenant
-
-    def _route(self, method: str, path: str, permission: Permission, action: Action) -> Route:
-        async def answer(request: Request) -> Response:
-            member = await self.doorman.member(request.headers.get("authorization", ""))
-            member.require(permission)
-            return JSONResponse(await action(request, member))
-
-        return Route(path, answer, methods=[method])
 
     async def _profile(self, request: Request, member: Member) -> Any:
         def read(connection: sa.Connection) -> Any:

@@ -6,14 +6,13 @@ any time lead to the customer of today. What was masked stays masked here, until
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from customers.graph.operations import Preview
 from customers.graph.records import Evidence
@@ -32,7 +31,6 @@ from operations.staff import Member
 from service.operator import Doorman
 from service.routes.forms import read_form
 
-Action = Callable[[Request, Member], Awaitable[Any]]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Words = Annotated[str, StringConstraints(max_length=2000)]
 LARGEST = 10**15
@@ -88,29 +86,22 @@ class IdentityRoutes:
     def routes(self) -> Sequence[BaseRoute]:
         one, of, models = "/v1/customers/{id}", "/v1/identities", "/v1/matching/models"
         return [
-            self._route("POST", "/v1/customers/search", self._search),
-            self._route("GET", f"{one}/identities", self._whole),
-            self._route("POST", f"{one}/open", self._open),
-            self._route("POST", f"{of}/link", self._link),
-            self._route("POST", f"{of}/link/preview", self._preview_link),
-            self._route("POST", f"{of}/split", self._split),
-            self._route("POST", f"{of}/split/preview", self._preview_split),
-            self._route("POST", f"{of}/apart", self._apart),
-            self._route("GET", f"{of}/operations", self._history),
-            self._route("POST", f"{of}/operations/{{number}}/undo", self._undo),
-            self._route("GET", "/v1/reviews", self._reviews),
-            self._route("POST", "/v1/reviews/decide", self._decide),
-            self._route("GET", models, self._versions),
-            self._route("POST", f"{models}/learn", self._learn),
-            self._route("POST", f"{models}/live", self._make_live),
+            self.doorman.route("POST", "/v1/customers/search", self._search),
+            self.doorman.route("GET", f"{one}/identities", self._whole),
+            self.doorman.route("POST", f"{one}/open", self._open),
+            self.doorman.route("POST", f"{of}/link", self._link),
+            self.doorman.route("POST", f"{of}/link/preview", self._preview_link),
+            self.doorman.route("POST", f"{of}/split", self._split),
+            self.doorman.route("POST", f"{of}/split/preview", self._preview_split),
+            self.doorman.route("POST", f"{of}/apart", self._apart),
+            self.doorman.route("GET", f"{of}/operations", self._history),
+            self.doorman.route("POST", f"{of}/operations/{{number}}/undo", self._undo),
+            self.doorman.route("GET", "/v1/reviews", self._reviews),
+            self.doorman.route("POST", "/v1/reviews/decide", self._decide),
+            self.doorman.route("GET", models, self._versions),
+            self.doorman.route("POST", f"{models}/learn", self._learn),
+            self.doorman.route("POST", f"{models}/live", self._make_live),
         ]
-
-    def _route(self, method: str, path: str, action: Action) -> Route:
-        async def answer(request: Request) -> Response:
-            member = await self.doorman.member(request.headers.get("authorization", ""))
-            return JSONResponse(await action(request, member))
-
-        return Route(path, answer, methods=[method])
 
     async def _search(self, request: Request, member: Member) -> Any:
         form = await read_form(request, Search)

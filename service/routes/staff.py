@@ -10,7 +10,6 @@ import base64
 import dataclasses
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from foundation.clock import to_milliseconds
 from foundation.messages import FILES, Attachment, ConversationId, TenantId
 from operations import audit
 from operations.log_in_limit import LogInLimit
-from operations.staff import Member, Permission
+from operations.staff import Member
 from retrieval import front_matter
 from retrieval.front_matter import Document
 from retrieval.passages import Found
@@ -36,8 +35,6 @@ from service.routes.forms import read_form
 
 if TYPE_CHECKING:
     from service.wiring import System
-
-Action = Callable[[Request, Member], Awaitable[Any]]
 
 
 class StaffRoutes:
@@ -51,39 +48,35 @@ class StaffRoutes:
         article = "/v1/knowledge/articles/{language}/{id}"
         return [
             Route("/v1/staff/login", self._log_in, methods=["POST"]),
-            self._route("GET", "/v1/desk/conversations", "desk.read", self._inbox),
-            self._route("GET", one, "desk.read", self._conversation),
-            self._route("POST", f"{one}/take", "desk.reply", self._take),
-            self._route("POST", f"{one}/reply", "desk.reply", self._reply),
-            self._route("POST", f"{one}/messages/{{message_id}}/resend", "desk.reply", self._resend),
-            self._route("POST", f"{one}/give-back", "desk.reply", self._give_back),
-            self._route("POST", f"{one}/close", "desk.reply", self._close),
-            self._route("POST", f"{one}/note", "desk.reply", self._note),
-            self._route("POST", "/v1/desk/approvals/{id}", "desk.approve", self._decide),
-            self._route("POST", "/v1/knowledge/import", "knowledge.publish", self._import),
-            self._route("GET", "/v1/knowledge/search", "knowledge.edit", self._search),
-            self._route("POST", "/v1/knowledge/preview", "knowledge.edit", self._preview),
-            self._route("GET", "/v1/knowledge/articles", "knowledge.edit", self._articles),
-            self._route("GET", article, "knowledge.edit", self._history),
-            self._route("GET", f"{article}/diff", "knowledge.edit", self._compare_article),
-            self._route("PUT", article, "knowledge.edit", self._save_article),
-            self._route("POST", f"{article}/publish", "knowledge.publish", self._publish_article),
-            self._route("POST", f"{article}/rollback", "knowledge.publish", self._roll_back_article),
-            self._route("POST", f"{article}/withdraw", "knowledge.publish", self._withdraw_article),
-            self._route("GET", "/v1/prompts", "prompts.edit", self._prompts),
-            self._route("GET", "/v1/prompts/{id:path}", "prompts.edit", self._prompt),
-            self._route("PUT", "/v1/prompts/{id:path}", "prompts.edit", self._save_prompt),
-            self._route("POST", "/v1/prompts/{id:path}/publish", "prompts.publish", self._publish_prompt),
-            self._route("POST", "/v1/prompts/{id:path}/rollback", "prompts.publish", self._roll_back_prompt),
+            self._doorman.route("GET", "/v1/desk/conversations", self._inbox, "desk.read"),
+            self._doorman.route("GET", one, self._conversation, "desk.read"),
+            self._doorman.route("POST", f"{one}/take", self._take, "desk.reply"),
+            self._doorman.route("POST", f"{one}/reply", self._reply, "desk.reply"),
+            self._doorman.route("POST", f"{one}/messages/{{message_id}}/resend", self._resend, "desk.reply"),
+            self._doorman.route("POST", f"{one}/give-back", self._give_back, "desk.reply"),
+            self._doorman.route("POST", f"{one}/close", self._close, "desk.reply"),
+            self._doorman.route("POST", f"{one}/note", self._note, "desk.reply"),
+            self._doorman.route("POST", "/v1/desk/approvals/{id}", self._decide, "desk.approve"),
+            self._doorman.route("POST", "/v1/knowledge/import", self._import, "knowledge.publish"),
+            self._doorman.route("GET", "/v1/knowledge/search", self._search, "knowledge.edit"),
+            self._doorman.route("POST", "/v1/knowledge/preview", self._preview, "knowledge.edit"),
+            self._doorman.route("GET", "/v1/knowledge/articles", self._articles, "knowledge.edit"),
+            self._doorman.route("GET", article, self._history, "knowledge.edit"),
+            self._doorman.route("GET", f"{article}/diff", self._compare_article, "knowledge.edit"),
+            self._doorman.route("PUT", article, self._save_article, "knowledge.edit"),
+            self._doorman.route("POST", f"{article}/publish", self._publish_article, "knowledge.publish"),
+            self._doorman.route("POST", f"{article}/rollback", self._roll_back_article, "knowledge.publish"),
+            self._doorman.route("POST", f"{article}/withdraw", self._withdraw_article, "knowledge.publish"),
+            self._doorman.route("GET", "/v1/prompts", self._prompts, "prompts.edit"),
+            self._doorman.route("GET", "/v1/prompts/{id:path}", self._prompt, "prompts.edit"),
+            self._doorman.route("PUT", "/v1/prompts/{id:path}", self._save_prompt, "prompts.edit"),
+            self._doorman.route(
+                "POST", "/v1/prompts/{id:path}/publish", self._publish_prompt, "prompts.publish"
+            ),
+            self._doorman.route(
+                "POST", "/v1/prompts/{id:path}/rollback", self._roll_back_prompt, "prompts.publish"
+            ),
         ]
-
-    def _route(self, method: str, path: str, permission: Permission, action: Action) -> Route:
-        async def answer(request: Request) -> Response:
-            member = await self._doorman.member(request.headers.get("authorization", ""))
-            member.require(permission)
-            return JSONResponse(await action(request, member))
-
-        return Route(path, answer, methods=[method])
 
     async def _log_in(self, request: Request) -> Response:
         address = request.client.host if request.client else ""

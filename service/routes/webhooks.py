@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from foundation import errors
 from foundation.messages import Frozen
@@ -20,7 +18,6 @@ from operations.webhooks.records import Delivery, Webhook
 from service.operator import Doorman
 from service.routes.forms import read_form
 
-Action = Callable[[Request, Member], Awaitable[Any]]
 PAGE = 50
 
 
@@ -50,24 +47,18 @@ class WebhookRoutes:
     def routes(self) -> list[BaseRoute]:
         one = "/v1/webhooks/{webhook}"
         return [
-            self._route("GET", "/v1/webhooks", self._list),
-            self._route("POST", "/v1/webhooks", self._add),
-            self._route("PUT", one, self._change),
-            self._route("DELETE", one, self._remove),
-            self._route("POST", f"{one}/secret", self._renew_secret),
-            self._route("POST", f"{one}/test", self._test),
-            self._route("POST", f"{one}/replay", self._replay),
-            self._route("GET", f"{one}/deliveries", self._deliveries),
-            self._route("POST", f"{one}/deliveries/{{delivery:int}}/replay", self._replay_one),
+            self._doorman.route("GET", "/v1/webhooks", self._list, PERMISSION),
+            self._doorman.route("POST", "/v1/webhooks", self._add, PERMISSION),
+            self._doorman.route("PUT", one, self._change, PERMISSION),
+            self._doorman.route("DELETE", one, self._remove, PERMISSION),
+            self._doorman.route("POST", f"{one}/secret", self._renew_secret, PERMISSION),
+            self._doorman.route("POST", f"{one}/test", self._test, PERMISSION),
+            self._doorman.route("POST", f"{one}/replay", self._replay, PERMISSION),
+            self._doorman.route("GET", f"{one}/deliveries", self._deliveries, PERMISSION),
+            self._doorman.route(
+                "POST", f"{one}/deliveries/{{delivery:int}}/replay", self._replay_one, PERMISSION
+            ),
         ]
-
-    def _route(self, method: str, path: str, action: Action) -> Route:
-        async def answer(request: Request) -> Response:
-            member = await self._doorman.member(request.headers.get("authorization", ""))
-            member.require(PERMISSION)
-            return JSONResponse(await action(request, member))
-
-        return Route(path, answer, methods=[method])
 
     async def _list(self, _request: Request, member: Member) -> Any:
         events = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 from starlette.routing import BaseRoute
@@ -30,6 +30,8 @@ PURGE_SECONDS = 3600.0
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 
 @dataclass
 class SyncSide:
@@ -51,9 +53,13 @@ class SyncSide:
 
     def start(self, tenants: Sequence[TenantId]) -> None:
         self._tenants = tenants
-        self._tasks["webhooks"] = asyncio.create_task(self._keep_sending(tenants))
+        loops = {
+            "webhooks": _keep("webhooks wait", self.sender.round, tenants),
+            "purge": self._keep_purging(tenants),
+        }
         if self.stream is not None:
-            self._tasks["stream"] = asyncio.create_task(self._keep_streaming(self.stream, tenants))
+            loops["stream"] = _keep("the event stream waits", self.stream.round, tenants)
+        self._tasks = {name: asyncio.create_task(loop) for name, loop in loops.items()}
 
     async def close(self) -> None:
         """Before the database closes."""
@@ -85,32 +91,30 @@ class SyncSide:
             ]
         return found
 
-    async def _keep_sending(self, tenants: Sequence[TenantId]) -> None:
-        purge_at = time.monotonic()
+    async def _keep_purging(self, tenants: Sequence[TenantId]) -> None:
         while True:
-            try:
-                done = sum([await self.sender.round(tenant) for tenant in tenants])
-                if time.monotonic() >= purge_at:
-                    purge_at = time.monotonic() + PURGE_SECONDS
-                    for tenant in tenants:
-                        await self.sender.purge(tenant)
-            except errors.ServiceError as error:
-                log.warning("webhooks wait", code=error.code)
-                await asyncio.sleep(TROUBLE_SECONDS)
-                continue
-            if not done:
-                await asyncio.sleep(IDLE_SECONDS)
+            await asyncio.gather(
+                *(_once("the outbox's purge waits", self.sender.purge, tenant) for tenant in tenants)
+            )
+            await asyncio.sleep(PURGE_SECONDS)
 
-    async def _keep_streaming(self, stream: Stream, tenants: Sequence[TenantId]) -> None:
-        while True:
-            try:
-                done = sum([await stream.round(tenant) for tenant in tenants])
-            except errors.ServiceError as error:
-                log.warning("the event stream waits", code=error.code)
-                await asyncio.sleep(TROUBLE_SECONDS)
-                continue
-            if not done:
-                await asyncio.sleep(IDLE_SECONDS)
+
+async def _keep(waits: str, work: Callable[[TenantId], Awaitable[int]], tenants: Sequence[TenantId]) -> None:
+    """Round after round; `work` says how much it did."""
+    while True:
+        done = [await _once(waits, work, tenant) for tenant in tenants]
+        if None in done:
+            await asyncio.sleep(TROUBLE_SECONDS)
+        elif not any(done):
+            await asyncio.sleep(IDLE_SECONDS)
+
+
+async def _once(waits: str, work: Callable[[TenantId], Awaitable[T]], tenant: TenantId) -> T | None:
+    try:
+        return await work(tenant)
+    except errors.ServiceError as error:
+        log.warning(waits, tenant=tenant, code=error.code)
+        return None
 
 
 def build(settings: Settings, database: Database, clock: Clock) -> SyncSide:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -29,7 +28,7 @@ def test_revisions_make_exactly_the_declared_tables_on_postgres(postgres_url: st
 
 
 def test_every_table_has_a_tenant() -> None:
-    _declare_tables()
+    revise.declare_tables()
     assert len(metadata.tables) > 10
     assert [table.name for table in metadata.tables.values() if "tenant" not in table.c] == []
 
@@ -39,15 +38,10 @@ def test_every_event_has_a_hearer() -> None:
 
 
 def _compare(url: str) -> None:
-    _declare_tables()
+    revise.declare_tables()
     migrations.upgrade(url)
     engine = sa.create_engine(url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_object": revise.is_ours})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
-
-
-def _declare_tables() -> None:
-    for module in revise.TABLES:
-        importlib.import_module(module)

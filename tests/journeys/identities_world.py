@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from customers.matching import lifecycle, online
+from foundation import conversations
+from foundation.conversations import Conversation
 from foundation.messages import ConversationId, Identifier, InboundMessage, MessageId, TenantId
 from tests.journeys.conftest import Product
 
@@ -131,6 +133,20 @@ class Shop:
         """The open questions in which one of these is a side."""
         pairs = (await self.get("/v1/reviews"))["pairs"]
         return [one for one in pairs if {one["one"], one["other"]} & set(identities)]
+
+    async def task(self, conversation: ConversationId) -> str:
+        """The tool of the form that is open there, "" for none."""
+        form = (await self._conversation(conversation)).dialogue.get("form")
+        return str(form["tool"]) if form else ""
+
+    async def summary(self, conversation: ConversationId) -> str:
+        return (await self._conversation(conversation)).handoff_summary or ""
+
+    async def customer(self, conversation: ConversationId) -> str:
+        return str((await self._conversation(conversation)).customer_id)
+
+    async def _conversation(self, conversation: ConversationId) -> Conversation:
+        return await self.product.system.database.read(lambda c: conversations.get(c, TENANT, conversation))
 
     async def audited(self) -> list[str]:
         query = sa.text("SELECT action FROM audit_entry WHERE tenant = :tenant ORDER BY number")

@@ -295,3 +295,23 @@ async def test_no_match_and_no_click_adds_to_what_may_be_disclosed(shop: Shop, s
     for one, access_id in before.items():
         together = {other for other, label in before.items() if label == access_id}
         assert {other for other, label in after.items() if label == after[one]} <= together
+
+
+async def test_split_gives_the_task_back_and_the_summary_is_written_anew(shop: Shop) -> None:
+    account = ("account", "demo1", True)
+    wechat = (("wechat_oa:wx", "oX9", True), account)
+    web = await shop.hears("web_chat", "v1", ("web_chat", "v1", True), account, text="我想退掉那盏台灯")
+    talk = await shop.hears("web_chat", "oX9", *wechat)
+    assert (await shop.task(talk), await shop.task(web)) == ("return_request", "")
+    await shop.hears("web_chat", "oX9", *wechat, text="转人工")
+    assert "SQ2026010002" in await shop.summary(talk)
+    [one] = [
+        one["id"]
+        for one in (await shop.whole(await shop.customer(talk)))["identities"]
+        if one["value"] == "oX9"
+    ]
+    await shop.post("/v1/identities/split", identities=[one], reason="it was his son")
+    await shop.product.settle()
+    assert (await shop.task(talk), await shop.task(web)) == ("", "return_request")
+    assert "转人工" in await shop.summary(talk)
+    assert "SQ2026010002" not in await shop.summary(talk)

@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.messages import ConversationId, TenantId
-from foundation.storage.database import Sealed, metadata
+from foundation.storage.database import Sealed, insert_of, metadata
 
 DEVICES_PER_USER = 10
 
@@ -95,7 +94,7 @@ def keep_device(
         "platform": device.platform, "handle": device.handle, "handle_key": handle_key,
         "seen_at": to_milliseconds(now),
     }  # fmt: skip
-    insert = _insert(connection)(device_table).values(
+    insert = insert_of(connection)(device_table).values(
         tenant=place.tenant, account=place.account, conversation_id=conversation_id, device=device.device, **values
     )  # fmt: skip
     connection.execute(
@@ -140,7 +139,7 @@ def find_devices(connection: sa.Connection, place: Place, conversation_id: Conve
 def add_pushes(connection: sa.Connection, place: Place, pushes: Iterable[Push]) -> None:
     """Repeatable."""
     for one in pushes:
-        insert = _insert(connection)(push_table).values(
+        insert = insert_of(connection)(push_table).values(
             tenant=place.tenant, account=place.account, id=one.id, device=one.device,
             conversation_id=one.conversation_id, message_id=one.message_id, recipient=one.recipient,
             due_at=to_milliseconds(one.due_at), attempts=one.attempts,
@@ -203,7 +202,3 @@ def _at(table: sa.Table, place: Place) -> tuple[sa.ColumnElement[bool], ...]:
 
 def _row(place: Place, identity: str, device: str) -> tuple[sa.ColumnElement[bool], ...]:
     return *_at(push_table, place), push_table.c.id == identity, push_table.c.device == device
-
-
-def _insert(connection: sa.Connection) -> Any:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

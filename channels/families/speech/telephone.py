@@ -11,6 +11,7 @@ for; silence is asked about twice, then the call ends; a reply that takes long i
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -106,7 +107,7 @@ class Script:
     first: bool = False
 
 
-class Phone:
+class Phone(ABC):
     """Keeps `Channel`, `Answering`, `Transferring` and `Companioned`, but for `verify`, `hear` and `render`, which are the platform's."""
 
     name = ""
@@ -118,17 +119,17 @@ class Phone:
         self.hook = surroundings.hook(self.name)
         self.capabilities = capabilities(settings)
 
+    @abstractmethod
     def hear(self, webhook: Webhook) -> Heard:
         """The platform's request. Raises `UnreadablePayload`."""
-        raise NotImplementedError
 
-    def render(self, script: Script, heard: Heard) -> Acknowledgement:
-        raise NotImplementedError
+    @abstractmethod
+    def render(self, script: Script, heard: Heard) -> Acknowledgement: ...
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027  # a switchboard needs no more
         """Nothing to prepare."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027
         """Nothing is held."""
 
     def handshake(self, webhook: Webhook) -> Acknowledgement | None:
@@ -196,7 +197,7 @@ class Phone:
             "A caller hears replies while the call lasts.", code=f"{self.name}_only_in_call"
         )
 
-    async def show_typing(self, conversation: Conversation) -> None:
+    async def show_typing(self, conversation: Conversation) -> None:  # noqa: B027
         """The filler is the sign that we are busy."""
 
     def routes(self, door: Door) -> Sequence[BaseRoute]:

@@ -7,6 +7,7 @@ A platform adds how its requests look and what its answers mean.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -39,26 +40,26 @@ class Caller:
     where: Where | None = None
 
 
-class Calling:
+class Calling(ABC):
     """The half of `Platform` that all switchboards share."""
 
     def __init__(self) -> None:
         self._callers: dict[str, Caller] = {}
         self._calls = 0
 
-    def begins(self, caller: Caller) -> Call:
-        raise NotImplementedError
+    @abstractmethod
+    def begins(self, caller: Caller) -> Call: ...
 
+    @abstractmethod
     def speaks(self, caller: Caller, text: str, where: Where) -> Call:
         """Words; keys where the text consists of them; silence for an empty one."""
-        raise NotImplementedError
 
-    def fetches(self, caller: Caller, where: Where) -> Call:
-        raise NotImplementedError
+    @abstractmethod
+    def fetches(self, caller: Caller, where: Where) -> Call: ...
 
+    @abstractmethod
     def understand(self, answer: httpx.Response) -> Answer | None:
         """None: not an answer that the platform takes."""
-        raise NotImplementedError
 
     def say(self, text: str, *, user: str) -> Call:
         caller = self.caller(user)

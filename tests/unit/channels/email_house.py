@@ -65,7 +65,7 @@ class KeepingDoor:
     async def observe(
         self, tenant: TenantId, conversation_id: ConversationId, observations: Sequence[Observation]
     ) -> None:
-        raise NotImplementedError
+        raise AssertionError(tenant, conversation_id, observations)
 
     async def report(self, tenant: TenantId, channel: str, receipt: Receipt | Watermark) -> None:
         self.reports.append(receipt)

@@ -68,12 +68,12 @@ class Door:
         return ConversationId(message.thread)
 
     async def prove(self, message: InboundMessage, *, account: str, valid_seconds: int) -> None:
-        raise NotImplementedError
+        raise AssertionError(account, valid_seconds, message.kind)
 
     async def observe(
         self, tenant: TenantId, conversation_id: ConversationId, observations: Sequence[Observation]
     ) -> None:
-        raise NotImplementedError
+        raise AssertionError(tenant, conversation_id, observations)
 
     async def report(self, tenant: TenantId, channel: str, receipt: Receipt | Watermark) -> None:
         self.reports.append(receipt)

@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from customers import records
-from customers.directory import MESSAGE_PROOF_SECONDS, Directory, Proof
+from customers import changed, records
+from customers.changed import Stage
+from customers.directory import ACCOUNT, MESSAGE_PROOF_SECONDS, Directory, Person, Proof
 from customers.graph import records as graph_records
 from foundation import conversations, errors
-from foundation.messages import ConversationId
+from foundation.messages import ConversationId, Identifier
 from foundation.security import Vault
 from foundation.storage.database import Database
 from tests.conftest import StandingClock
@@ -271,3 +272,23 @@ async def test_values_are_sealed_when_they_are_stored(resolve: Resolve, database
 def _everything(connection: sa.Connection) -> list[object]:
     tables = (graph_records.identity_table, records.entrance_table, records.assurance_table)
     return [tuple(row) for table in tables for row in connection.execute(sa.select(table))]
+
+
+async def test_a_first_message_and_a_first_claim_are_known_as_the_first_on_both_engines(
+    either_database: Database, vault: Vault, clock: StandingClock
+) -> None:
+    directory = Directory(either_database, vault, clock)
+
+    def meet(connection: sa.Connection, conversation: ConversationId, *sender: Identifier) -> Person:
+        conversations.ensure(
+            connection, conversation, tenant=DEMO, channel="wechat_oa", account="gh_1", recipient="r", now=clock()
+        )  # fmt: skip
+        return directory.resolve(connection, DEMO, message(*sender, sent_at=clock()), conversation)
+
+    await prove(either_database, directory, "demo1")
+    met = await either_database.write(lambda c: meet(c, FIRST, OPENID))
+    whole = await either_database.read(lambda c: directory.graph.component(c, DEMO, met.identity_id))
+    assert {one.namespace for one in whole.members} == {OPENID.namespace, ACCOUNT}
+    said = await either_database.write(lambda c: meet(c, SECOND, VISITOR, CLAIMED))
+    waiting = await either_database.read(lambda c: changed.waiting(c, DEMO, Stage.INDEX, limit=10))
+    assert said.identity_id in {one.identity_id for one in waiting}

@@ -25,7 +25,7 @@ class Queue:
         self.office = office
         self.directory = Directory(office.database, office.database.vault, office.clock)
         operations = Operations(self.directory.graph, office.database.vault, office.clock)
-        self.desk = IdentityDesk(office.database, operations, clock=office.clock)
+        self.desk = IdentityDesk(office.database, office.bus, operations, clock=office.clock)
         self.reviews = Reviews(office.database, self.desk, operations, clock=office.clock)
 
     async def fill(self) -> None:

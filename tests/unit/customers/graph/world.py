@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,8 @@ from foundation import conversations
 from foundation.messages import ConversationId, Identifier, TenantId
 from foundation.security import Vault
 from foundation.storage.database import metadata
-from tests.conftest import TABLES, StandingClock
+from service import revise
+from tests.conftest import StandingClock
 
 DEMO = TenantId("demo")
 VAULT = Vault(b"0123456789abcdef0123456789abcdef")
@@ -185,8 +185,7 @@ class World:
 def tellers(*, seen: bool = True) -> Iterator[Callable[[Rules], World]]:
     """Gives worlds, one after the other, on one database. `seen`: everybody was seen once, so late that it
     decides nothing; a guess needs names that are known."""
-    for module in TABLES:
-        importlib.import_module(module)
+    revise.declare_tables()
     engine = sa.create_engine("sqlite://")
     engine.dialect.vault = VAULT  # type: ignore[attr-defined]  # read by Sealed
     with engine.connect() as connection:

@@ -20,6 +20,8 @@ from customers.matching import lifecycle, online, records
 from customers.matching.online import Matcher
 from customers.profile.facts import Fact, Source
 from customers.profile.profile import Profiles
+from foundation.bus.embedded import EmbeddedBus
+from foundation.bus.postgres import PostgresBus
 from foundation.messages import ConversationId, Identifier, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
@@ -130,7 +132,8 @@ async def test_what_a_customer_writes_is_never_the_reason_of_a_link(side: Side) 
 
 async def _is_shown_and_asked_about(side: Side, one: str, other: str) -> None:
     """What staff read of it, on this engine."""
-    desk = IdentityDesk(side.database, side.operations, clock=side.clock)
+    engine = EmbeddedBus if side.database.dialect == "sqlite" else PostgresBus
+    desk = IdentityDesk(side.database, engine(side.database, side.clock), side.operations, clock=side.clock)
     reviews = Reviews(side.database, desk, side.operations, clock=side.clock)
     boss = Member(DEMO, "m1", "boss", "Boss", "manager")
     left, [pair] = await reviews.waiting(boss)

@@ -6,6 +6,7 @@ foreign is fetched and no script fails.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from playwright.async_api import Browser, FilePayload, Page, async_playwright, expect
+from playwright.async_api import Route as Held
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -287,6 +289,25 @@ async def test_picture_is_sent_and_a_wrong_file_is_explained(chromium: Browser, 
         large = FilePayload(name="a.png", mimeType="image/png", buffer=PNG + b"x" * 5_300_000)
         await page.set_input_files("#file", large)
         await expect(page.locator("#notice")).to_have_text("文件太大，最多 5 MB。")
+
+
+async def test_file_that_is_chosen_before_the_session_began_is_sent_with_it(
+    chromium: Browser, house: House
+) -> None:
+    began = asyncio.Event()
+
+    async def hold(route: Held) -> None:
+        await began.wait()
+        await route.continue_()
+
+    async with chat(chromium, house) as page:
+        await page.route("**/v1/widget/sessions", hold)
+        await page.reload()
+        await expect(page.locator("#text")).to_be_enabled()
+        await page.set_input_files("#file", {"name": "面单.png", "mimeType": "image/png", "buffer": PNG})
+        await expect(page.locator(".chip.busy")).to_contain_text("面单.png")
+        began.set()
+        await expect(page.locator(".chip:not(.busy)")).to_contain_text("面单.png")
 
 
 async def test_language_and_theme_are_remembered(chromium: Browser, house: House) -> None:

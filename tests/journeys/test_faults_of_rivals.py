@@ -23,7 +23,7 @@ from tests.journeys.channels_world import Person, World, open_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-QUESTION, ANSWER = "运费多少钱", "99"
+QUESTION, ANSWER = "运费多少钱", "99 元"
 CHANNELS = (
     "wechat_oa", "wecom_kf", "whatsapp", "slack", "telegram", "line", "messenger", "sms_twilio", "sms_generic", "teams",
 )  # fmt: skip

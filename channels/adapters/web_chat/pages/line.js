@@ -274,7 +274,9 @@ export class Line extends EventTarget {
     }
   }
 
+  // Who is quick with a file waits for the session that it belongs to.
   async upload(file) {
+    if (!this.session) await new Promise((begun) => this.addEventListener("session", begun, { once: true }));
     const answer = await this.api(`uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
     return answer.json();
   }

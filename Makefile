@@ -45,7 +45,7 @@ test: $(STAMP) $(BROWSER)  ## run all tests
 check: $(STAMP)  ## format, lint, types, floors, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy foundation channels retrieval customers prompts agent operations service evals demo benchmarks tests
+	$(BIN)/mypy --num-workers 2 foundation channels retrieval customers prompts agent operations service evals demo benchmarks tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m prompts.library --check
 	$(BIN)/python -m foundation.settings --check .env.example

@@ -12,11 +12,13 @@ from typing import Any, Literal, Protocol
 
 from agent.customer import Customer, OrdersSeen, ProfileView, WatchedOrders
 from agent.policy import Rules
-from agent.tools.contract import OrderSystem, Tool, ToolContext
+from agent.tools.contract import OrderSystem, OwnData, Tool, ToolContext
+from agent.tools.verification import Codes, Proves
 from agent.tools.words import Words
 from agent.understanding.understand import Understanding
 from agent.writing import Writing
 from customers.profile.profile import Profiles
+from customers.proof.levels import Standing
 from foundation.clock import Clock
 from foundation.language_models.contract import LanguageModel
 from foundation.messages import ConversationId, MessageId, TenantId
@@ -73,9 +75,12 @@ class Services:
     model: LanguageModel | None = None
     stream: Stream | None = None
     sign_in_link: SignInLink | None = None
+    proves: Proves | None = None
+    """None: nobody can be sent a code."""
     profiles: Profiles | None = None
     """None: nothing is known about customers, and nothing is kept."""
     orders_seen: OrdersSeen | None = None
+    own_data: Callable[[TenantId, ConversationId], OwnData] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ class AgentContext:
     """Under which the reply will be stored."""
     account: str
     """The proven account, or ""."""
-    proof: int
+    standing: Standing
+    """What has been proven, for which purposes."""
     customer: Customer | None = None
 
     def profile(self, understood: Mapping[str, Any]) -> ProfileView | None:
@@ -106,12 +112,25 @@ class AgentContext:
         if self.services.stream is not None:
             self.services.stream(self.conversation_id, self.message_id, index, text)
 
+    def codes(self, language: Language, network: str) -> Codes:
+        """Repeats of this turn give the same key, so that an answer is one try."""
+        assert self.services.proves is not None
+        return Codes(
+            self.services.proves,
+            self.tenant,
+            self.conversation_id,
+            language,
+            f"{self.conversation_id}/{self.key}",
+            network,
+        )
+
     def for_tool(
-        self, tool: str, language: Language, *, intent: str = "", approved_by: str = ""
+        self, tool: Tool, language: Language, *, intent: str = "", approved_by: str = ""
     ) -> ToolContext:
         """Repeats of this turn give the same key, so that an effect happens once."""
-        orders, seen = self.services.orders, self.services.orders_seen
+        orders, seen, own = self.services.orders, self.services.orders_seen, self.services.own_data
         return ToolContext(
-            orders=orders if seen is None else WatchedOrders(orders, self.tenant, seen), account=self.account, proof=self.proof, language=language,
-            key=f"{self.conversation_id}/{self.key}/{tool}", intent=intent, approved_by=approved_by,
+            orders=orders if seen is None else WatchedOrders(orders, self.tenant, seen), account=self.account, standing=self.standing,
+            does=tool.does, language=language, key=f"{self.conversation_id}/{self.key}/{tool.name}", intent=intent, approved_by=approved_by,
+            own=None if own is None else own(self.tenant, self.conversation_id),
         )  # fmt: skip

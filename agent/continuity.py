@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from agent import records, summary
 from agent.context import Language, Renders
 from agent.state import Carried, Line
+from agent.tools import verification
 from customers import records as places
 from customers.directory import Directory
 from customers.graph import history
@@ -88,11 +89,14 @@ class Threads:
 
 
 def bring(
-    connection: sa.Connection, directory: Directory, here: Conversation, now: datetime, *, proven: bool
+    connection: sa.Connection, directory: Directory, here: Conversation, now: datetime, *, proven: bool,
+    settles: bool = False,
 ) -> Conversation:  # fmt: skip
-    """The conversation as it is then; nothing is looked for while no account is `proven` in it. Repeatable: what has come
-    over is found open here."""
+    """The conversation as it is then; nothing is looked for while no account is `proven` in it. `settles`: something has
+    just been proven here, and nobody is asked for a code any more. Repeatable: what has come over is found open here."""
     here = _give_back(connection, directory, here, now)
+    if settles:
+        here = replace(here, dialogue=verification.settled(here.dialogue))
     if not proven or here.holder != "bot" or here.dialogue.get("form"):
         return here
     found = _find(connection, directory, here, now)

@@ -15,9 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent.tools.contract import OrderSystem
-from customers.directory import Person, Proof
+from customers.directory import Person
 from customers.profile.aggregates import ProfileEvent
 from customers.profile.profile import Known, Profile, Profiles
+from customers.proof.levels import Allowed, decide
 from foundation.conversations import message_table
 from foundation.messages import ConversationId, InboundMessage, TenantId
 
@@ -89,9 +90,13 @@ def meet(
     connection: sa.Connection, profiles: Profiles, tenant: TenantId, person: Person, *, said: ProfileEvent | None, now: datetime
 ) -> Customer:  # fmt: skip
     ids = profiles.own(
-        connection, tenant, person.identity_id, person.access_id, proven=person.proof == Proof.ACCOUNT
+        connection, tenant, person.identity_id, person.access_id, proven=may_see_other_channels(person)
     )
     return Customer(person.identity_id, profiles.find(connection, tenant, ids), said, now)
+
+
+def may_see_other_channels(person: Person) -> bool:
+    return person.account is not None and isinstance(decide("other_channels", person.standing), Allowed)
 
 
 def spoken(

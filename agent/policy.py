@@ -22,8 +22,6 @@ TASKS: Mapping[str, str] = {
     "cancel_order": "cancel_order",
 }
 REFUNDING = frozenset({"cancel_order", "return_request"})
-FULL_PROOF = 2
-"""A proven shop account, as `customers` and the tools count it."""
 SMALL_TALK = frozenset({"greeting", "thanks", "goodbye", "bot_identity", "chitchat"})
 ACTS = frozenset({"affirm", "deny", "cancel", "correction", "repetition"})
 """What understanding may name instead of an intent: it says something about the dialogue, not about the shop."""
@@ -135,6 +133,8 @@ class View:
     offered_fills: bool
     """The message already gives something that task needs."""
     knows_last_reply: bool
+    wish: str = ""
+    """The tool that the words ask for, where it is about the customer's own data."""
     seen: bool = False
     """It is a picture that a model has described: a question for the knowledge base at most."""
 
@@ -150,6 +150,8 @@ def plan(view: View, rules: Rules) -> Plan:
         return _make("notice", reply="unreadable_kind", ask_again=bool(view.form_tool))
     if not _says_something(view.plain):
         return _make("notice", reply="empty_text", ask_again=bool(view.form_tool))
+    if view.wish and view.wish != view.form_tool and not view.form_exact:
+        return _make("task", tool=view.wish, park_form=bool(view.form_tool))
     if view.form_tool:
         return _with_form(view, rules)
     if view.knows_last_reply and _is_short(view.plain) and "repetition" in (*view.acts, view.intent):
@@ -165,6 +167,8 @@ def handoff_reason(view: View, rules: Rules) -> str:
     if view.kind != "text" or view.form_exact:
         return ""
     asked_for = bool(_PERSON.search(view.plain)) and not view.question
+    if view.wish and not asked_for:
+        return ""  # "do not profile me" is firm, not angry
     if asked_for or view.wants_human >= rules.wants_human or _is_sure(view, "human", rules):
         return "wants_human"
     if _is_angry(view, rules.strong_anger) and not view.form_answers:
@@ -196,7 +200,8 @@ def may_answer(answerable: float, rules: Rules, *, status: str = "sure") -> Lite
 
 def _is_angry(view: View, valence: float) -> bool:
     """A bare "again, please" or small talk is too little to hear a mood in."""
-    return view.emotion == "angry" and view.valence <= valence and view.intent not in ACTS | SMALL_TALK
+    mere = view.intent in ACTS | SMALL_TALK or bool(view.wish)
+    return view.emotion == "angry" and view.valence <= valence and not mere
 
 
 def _is_sure(view: View, intent: str, rules: Rules) -> bool:

@@ -72,6 +72,7 @@ approval_table = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("decided_at", sa.BigInteger),
     sa.Index("approval_waiting", "tenant", "state", "created_at"),
+    sa.Index("approval_conversation", "tenant", "conversation_id"),
 )
 
 

@@ -34,6 +34,8 @@ class Message(TypedDict):
     so it may be searched for, and neither confirms nor fills anything."""
     problem: str
     """Why a file that the customer sent is not here."""
+    network: str
+    """A digest of the network address it came from, "" where a platform stands between."""
 
 
 class Line(TypedDict):
@@ -58,7 +60,7 @@ class Dialogue(TypedDict, total=False):
     parked: list[Any]
     """Forms that were left for another task, the last one on top."""
     pending: dict[str, str]
-    """What waits for a sign-in: the customer's words."""
+    """What waits for a proof: the customer's `text`, and the `tool` that it was for."""
     approvals: list[dict[str, str]]
     """What waits for a person's decision: id, tool, order."""
     choices: list[str]

@@ -5,11 +5,13 @@ What they want, in their own last words; what was tried; the order; the mood; th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.state import Line, TurnState
+from agent.tools import verification
 from foundation.conversations import Conversation
+from foundation.security import hide_codes
 
 LAST_WORDS = 3
 WORDS_LENGTH = 160
@@ -17,9 +19,11 @@ WORDS_LENGTH = 160
 
 def facts(state: TurnState) -> dict[str, Any]:
     dialogue, understood = state["dialogue"], state["understood"]
-    form = dialogue.get("form") or {}
+    form = _form(dialogue)
     said = [line["text"] for line in state["recent"] if line["role"] == "customer"] + [
-        state["message"]["text"]
+        hide_codes(state["message"]["text"])
+        if form.get("tool") == verification.NAME
+        else state["message"]["text"]
     ]
     return {
         "reason": state["handoff"],
@@ -39,7 +43,7 @@ def facts_again(conversation: Conversation, recent: Sequence[Line]) -> dict[str,
     """From what stands in the conversation itself, for a summary that has to be written anew: what was understood and tried
     in the turn that handed over is not known any more."""
     dialogue = conversation.dialogue
-    form = dialogue.get("form") or {}
+    form = _form(dialogue)
     said = [line["text"] for line in recent if line["role"] == "customer"]
     return {
         "reason": conversation.handoff_reason or "", "intent": "", "tools": [], "articles": [], "emotion": "neutral",
@@ -49,6 +53,12 @@ def facts_again(conversation: Conversation, recent: Sequence[Line]) -> dict[str,
         "form_values": {name: _readable(value) for name, value in (form.get("values") or {}).items()},
         "approvals": [waiting["order_no"] for waiting in dialogue.get("approvals", [])],
     }  # fmt: skip
+
+
+def _form(dialogue: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What somebody gave to be sent a code is a claim, and of no use for the matter itself."""
+    form: Mapping[str, Any] = dialogue.get("form") or {}
+    return {**form, "values": {}} if form.get("tool") == verification.NAME else form
 
 
 def _readable(value: Any) -> str:

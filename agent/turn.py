@@ -29,6 +29,7 @@ from agent.customer import Customer
 from agent.outcome import Frame
 from agent.state import Cause, Decision, Dialogue, Line, Message, TurnState, is_fresh
 from customers.directory import Directory, Person
+from customers.proof.levels import Standing
 from foundation import conversations
 from foundation.bus.contract import Outcome, Turn
 from foundation.clock import from_milliseconds, to_milliseconds
@@ -99,7 +100,7 @@ class Turns:
 
         def enter(connection: sa.Connection) -> tuple[Person, Conversation, list[Line]]:
             person = self._directory.person(connection, event.tenant, event.conversation_id)
-            conversation = self._bring(connection, event.tenant, event.conversation_id, person)
+            conversation = self._bring(connection, event.tenant, event.conversation_id, person, settles=True)
             return person, conversation, _recent(connection, conversation)
 
         person, conversation, recent = await self._database.write(enter)
@@ -125,7 +126,7 @@ class Turns:
         frame = self._frame(conversation, key=f"{row.key}-decision", seq=row.seq)
         decision = Decision(approved=row.state == "approved", by=row.decided_by or "", note=row.note or "")
         context = self._context(
-            replace(frame, key=row.key), account=row.payload["account"], proof=policy.FULL_PROOF
+            replace(frame, key=row.key), account=row.payload["account"], standing=Standing(account=True)
         )
         run = await self._resume(row, decision, replace(context, message_id=frame.message_id))
         done = outcome.of_decision(frame, run.final, approval_id=row.id, total_milliseconds=run.milliseconds)
@@ -174,7 +175,7 @@ class Turns:
     async def _through_graph(
         self, frame: Frame, state: TurnState, person: Person, *, attempt: int, met: Customer | None = None
     ) -> Outcome:
-        context = self._context(frame, account=person.account or "", proof=int(person.proof))
+        context = self._context(frame, account=person.account or "", standing=person.standing)
         context = replace(context, customer=met)
         frame = replace(frame, account=context.account)
         run = await self._run(state, context, attempt=attempt)
@@ -190,10 +191,12 @@ class Turns:
         return done
 
     def _bring(
-        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, person: Person
-    ) -> Conversation:
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, person: Person, *,
+        settles: bool = False,
+    ) -> Conversation:  # fmt: skip
         here, now = conversations.get(connection, tenant, conversation_id), self._services.clock()
-        return continuity.bring(connection, self._directory, here, now, proven=person.account is not None)
+        proven = customer.may_see_other_channels(person)
+        return continuity.bring(connection, self._directory, here, now, proven=proven, settles=settles)
 
     def _meet(self, connection: sa.Connection, event: MessageReceived, person: Person) -> Customer | None:
         profiles = self._services.profiles
@@ -294,10 +297,10 @@ class Turns:
             now=self._services.clock(), reply_context=dict(message.reply_context) if message else {},
         )  # fmt: skip
 
-    def _context(self, frame: Frame, *, account: str, proof: int) -> AgentContext:
+    def _context(self, frame: Frame, *, account: str, standing: Standing) -> AgentContext:
         return AgentContext(
             services=self._services, tenant=frame.tenant, conversation_id=frame.id, key=frame.key,
-            message_id=frame.message_id, account=account, proof=proof,
+            message_id=frame.message_id, account=account, standing=standing,
         )  # fmt: skip
 
     async def _say(self, frame: Frame, reply: str, values: dict[str, Any], dialogue: Dialogue) -> str:
@@ -332,7 +335,7 @@ def _begin(
 def _said(text: str, message: InboundMessage | None) -> Message:
     """A voice message whose words are known, and a picture under which something is written, say it as a text does."""
     if message is None:
-        return Message(text=text, kind="text", event="", seen="", problem="")
+        return Message(text=text, kind="text", event="", seen="", problem="", network="")
     pictures = [one.reading for one in message.attachments if one.kind == "image" and one.reading]
     return Message(
         text=text,
@@ -340,6 +343,7 @@ def _said(text: str, message: InboundMessage | None) -> Message:
         event=message.event,
         seen=" ".join(pictures),
         problem=next((one.problem for one in message.attachments if one.problem), ""),
+        network=message.event_data.get("network", ""),
     )
 
 

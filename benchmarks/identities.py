@@ -1,4 +1,4 @@
-"""A base of ten thousand, a hundred thousand and a million customers: what it costs to find, match, merge, split and undo.
+"""A base of ten thousand, a hundred thousand and a million customers: what it costs to find, match, merge, split, undo and erase.
 
 Each size is a database of its own on SQLite, filled with made-up people (`people.py`): three vouched names each, tied by
 proof, and a record for matching with its block keys. Rows are sorted by key and written in a few big transactions, because a
@@ -7,9 +7,9 @@ million people in random order would take an hour. Then, through the functions t
 - exact resolve: a phone number as typed → normalised → keyed → found, against a look-up by primary key: through the same
   connection, and bare, with nothing between us and SQLite's own C;
 - one new record: `Matcher.propose`, against everybody;
-- merge, split and undo: each in a durable transaction of its own.
+- merge, split, undo and erasing a customer with a conversation of ten messages: each in a durable transaction of its own.
 
-The erasure has its place in `OPERATIONS`. `python -m benchmarks.identities 10000 100000` runs the sizes that are named; the
+`python -m benchmarks.identities 10000 100000` runs the sizes that are named; the
 figures of all sizes that were run go into the report, the picture beside it is drawn from them.
 """
 
@@ -33,17 +33,20 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmarks import people, plot
+from customers import records as places
 from customers.graph import operations as graph_operations
 from customers.graph.graph import Graph
 from customers.graph.partition import ACCOUNT, Strength
 from customers.matching import blocking, features, normalise, online, records
 from customers.matching.features import Record
 from customers.matching.online import Matcher
-from foundation import telemetry
+from customers.privacy import erasure
+from foundation import conversations, telemetry
 from foundation.clock import utc_now
 from foundation.messages import ConversationId, Identifier, TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
+from service import revise
 
 DEMO = TenantId("demo")
 SIZES = (10_000, 100_000, 1_000_000)
@@ -92,6 +95,7 @@ class Base:
 
 async def main(sizes: Sequence[int]) -> None:
     telemetry.configure("error", "console")
+    revise.declare_tables()
     known = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     for size in sizes:
         known[str(size)] = await measure(size)
@@ -314,14 +318,34 @@ def _undo(connection: sa.Connection, base: Base, op: int) -> None:
     base.operations.undo(connection, DEMO, op, actor="bench", reason="it was not")
 
 
+def _talk(connection: sa.Connection, base: Base, pair: tuple[str, str]) -> str:
+    """Somebody who has written ten messages."""
+    now, talk = utc_now(), ConversationId(f"talk-{pair[0]}")
+    conversations.ensure(
+        connection, talk, tenant=DEMO, channel="bench", account="main", recipient=pair[0], now=now
+    )
+    for number in range(10):
+        draft = conversations.Draft(id=f"m{number}", role="customer", text="where is my parcel", sent_at=now)
+        conversations.append(connection, DEMO, talk, draft)
+    places.set_entrance(connection, DEMO, talk, pair[0])
+    return pair[0]
+
+
+def _erase(connection: sa.Connection, base: Base, one: str) -> None:
+    whom = erasure.find(connection, base.graph, DEMO, one, identity=one)
+    counts = erasure.erase(connection, base.graph, base.vault, whom, erasure_id=f"era-{one}", now=utc_now())
+    assert (counts["identity"], counts["message"]) == (len(whom.identities), 10)
+
+
 def _nothing(_connection: sa.Connection, _base: Base, pair: tuple[str, str]) -> tuple[str, str]:
     return pair
 
 
 OPERATIONS: dict[str, tuple[Any, Any]] = {
     "merge": (_nothing, _link), "undo": (_link, _undo), "split": (_nothing, _split),
+    "erase": (_talk, _erase),
 }  # fmt: skip
-"""What must be there first, and what is timed with its commit. The erasure of a customer has its place here."""
+"""What must be there first, and what is timed with its commit."""
 
 
 async def timed(database: Database, base: Base, name: str) -> list[float]:
@@ -355,7 +379,7 @@ ROWS = (
     ("look-up by primary key, bare SQLite", "bare key"), ("the same through our connection", "same key"),
     ("exact resolve: normalise, key, find", "resolve"),
     ("one new record against all", "propose"), ("merge, durable", "merge"), ("split, durable", "split"),
-    ("undo of a merge, durable", "undo"),
+    ("undo of a merge, durable", "undo"), ("erase a customer, durable", "erase"),
 )  # fmt: skip
 
 
@@ -364,7 +388,12 @@ def table(shown: dict[int, dict[str, float]]) -> str:
     lines = [f"{'customers, three names each':38}" + "".join(f"{size:>22,}" for size in shown)]
     lines.append(f"{'milliseconds':38}" + f"{'p50':>13}{'p95':>9}" * len(shown))
     for title, name in ROWS:
-        cells = "".join(f"{one[f'{name} p50']:13.3f}{one[f'{name} p95']:9.3f}" for one in shown.values())
+        cells = "".join(
+            f"{one[f'{name} p50']:13.3f}{one[f'{name} p95']:9.3f}"
+            if f"{name} p50" in one
+            else f"{'not run':>22}"
+            for one in shown.values()
+        )
         lines.append(f"{title:38}{cells}")
     for title, name in (
         ("resolve / same connection, p95", "same key"),
@@ -385,7 +414,10 @@ def table(shown: dict[int, dict[str, float]]) -> str:
 
 
 def picture(shown: dict[int, dict[str, float]]) -> str:
-    lines = {title: [(size, one[f"{name} p95"]) for size, one in shown.items()] for title, name in ROWS}
+    lines = {
+        title: [(size, one[f"{name} p95"]) for size, one in shown.items() if f"{name} p95" in one]
+        for title, name in ROWS
+    }
     return plot.draw("p95 in milliseconds as the base grows", "customers", lines)
 
 

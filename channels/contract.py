@@ -9,7 +9,8 @@ reply stands in the answer to the webhook: voice), `Transferring` (a call can be
 fetch: mail, a queue with a cursor), `Reporting` (delivery and read receipts), `Remembering` (what a message changes for
 the channel itself), `Preparing` (fetches what the check needs), `Fetching` (media behind the platform's own doors), `Testing`
 (a look whether the credentials work), `Reopening` (a template after the window), `Companioned` (where to write what a voice
-cannot say), `HandingOver` (the platform has people of its own), `Addressed` (the address that the platform is given is a
+cannot say), `HandingOver` (the platform has people of its own), `Mailing` (a mailbox), `Visited` (its customers have tokens
+of ours), `Addressed` (the address that the platform is given is a
 secret, or there is none), `Hosting` (its accounts are not all ours).
 """
 

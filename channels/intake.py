@@ -35,7 +35,7 @@ from foundation.clock import Clock
 from foundation.events import BehaviourObserved, IdentityProven, MessageReceived
 from foundation.live import Hub, Signal
 from foundation.messages import Choice, ConversationId, InboundMessage, Observation, TenantId
-from foundation.security import Vault
+from foundation.security import Vault, find_code, hide_codes
 from foundation.storage.database import Database
 from foundation.telemetry import Metrics
 
@@ -59,6 +59,9 @@ class Intake:
     foretell: Callable[[str], None] | None = None
     """Set by the wiring where turns are worked in this process: told a text before it is stored, so that what takes longest
     can begin meanwhile. A hint: nothing may depend on it."""
+
+    awaits_code: Callable[[sa.Connection, TenantId, ConversationId], bool] | None = None
+    """Set by the wiring: was a one-time code asked for here? Then neither transcript nor raw payload keeps its digits."""
 
     def __init__(
         self, bus: Bus, database: Database, *, vault: Vault, clock: Clock, metrics: Metrics, hub: Hub,
@@ -219,7 +222,14 @@ class Intake:
         *,
         raw: bytes,
     ) -> int:
-        now = self._clock()
+        now, text = self._clock(), message.text
+        code = find_code(text)
+        if (
+            code
+            and self.awaits_code is not None
+            and self.awaits_code(connection, message.tenant, conversation_id)
+        ):
+            text, raw = hide_codes(text), raw.replace(code.encode(), b"*" * len(code))
         conversations.store_raw(
             connection, tenant=message.tenant, source=_source(message), key=message.message_id, body=raw, now=now
         )  # fmt: skip
@@ -227,7 +237,7 @@ class Intake:
         draft = conversations.Draft(
             id=message.message_id,
             role="customer",
-            text=message.text or message.event,
+            text=text or message.event,
             sent_at=message.sent_at,
             kind=message.kind,
             attachments=message.attachments,

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from channels.contract import Acknowledgement, Door, Part, Receipt, Watermark, Webhook
 from foundation.conversations import Conversation
-from foundation.messages import Attachment, InboundMessage
+from foundation.messages import Attachment, ConversationId, InboundMessage
 
 
 @runtime_checkable
@@ -135,6 +135,18 @@ class Reaching(Protocol):
 
 
 @runtime_checkable
+class Mailing(Protocol):
+    """A mailbox: who has written to it can be written to again."""
+
+    name: str
+
+    @property
+    def mailbox(self) -> str:
+        """Its own address, behind which its customers' addresses are their names."""
+        ...
+
+
+@runtime_checkable
 class Companioned(Protocol):
     """A channel that cannot show links (voice) and knows where to write them, or leaves that to what is proven of the
     customer."""
@@ -154,6 +166,15 @@ class HandingOver(Protocol):
 
     async def hand_over(self, conversation: Conversation) -> None:
         """Raises `UpstreamUnavailable` and `UpstreamRefused` (nobody is there)."""
+        ...
+
+
+@runtime_checkable
+class Visited(Protocol):
+    """A channel that gives its customers a token for their session (the web chat, the app)."""
+
+    def visited(self, token: str) -> ConversationId:
+        """The one conversation that the token is for. Raises `NotAuthentic`."""
         ...
 
 

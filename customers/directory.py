@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import IntEnum
 
 import sqlalchemy as sa
 
@@ -22,7 +21,10 @@ from customers import changed, records, sign_in
 from customers.graph import evidence
 from customers.graph.graph import Graph
 from customers.graph.partition import ACCOUNT
-from customers.graph.records import Identity, change_identity
+from customers.graph.records import Identity, change_identity, touch
+from customers.privacy import suppression
+from customers.proof import levels
+from customers.proof.levels import Level, Standing
 from foundation import conversations, errors
 from foundation.clock import Clock, from_milliseconds, to_milliseconds
 from foundation.messages import ConversationId, CustomerId, Identifier, InboundMessage, TenantId
@@ -37,27 +39,26 @@ MESSAGE_PROOF_SECONDS = 1800
 
 LONGEST_PROOF_SECONDS = 86_400
 NAME_LIMIT = 200
-
-
-class Proof(IntEnum):
-    ANONYMOUS = 0
-    CHANNEL = 1
-    ACCOUNT = 2
+Proof = Level
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """`customer_id` is for staff: all that is likely one person. `access_id` is for what may be disclosed: only what was
-    proven to be one person, and only from proof level ACCOUNT on; below it a person sees their own identity's rows.
-    `account` is the shop's id of the customer, only while it is proven."""
+    proven to be one person, and only from level CODE on; below it a person sees their own identity's rows.
+    `account` is the shop's id of the customer, only while it is proven; `standing` says by what, and for which purposes."""
 
     customer_id: CustomerId
     access_id: str
     identity_id: str
     display_name: str
     account: str | None
-    proof: Proof
+    standing: Standing
     language: str
+
+    @property
+    def proof(self) -> Proof:
+        return self.standing.highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,12 @@ class _Seen:
 
     entrance: Identity | None
     account: Identity | None
-    proven_at: datetime | None = None
+    proofs: tuple[records.Assurance, ...] = ()
+    """Of the account, those that are valid; the newest first."""
+
+    @property
+    def proven_at(self) -> datetime | None:
+        return self.proofs[0].proven_at if self.proofs else None
 
     @property
     def shown(self) -> Identity | None:
@@ -95,6 +101,9 @@ class Directory:
             connection, tenant, message.sender, conversation_id=conversation_id, seen_at=seen_at
         )
         begins = records.set_entrance(connection, tenant, conversation_id, writer.id)
+        if begins:  # who was erased has no conversation left: by writing they have come back
+            own = [(name.namespace, name.value) for name in message.sender if name.proven and not name.device]
+            suppression.lift(connection, self._vault, tenant, own)
         account = evidence.account_of(message.sender)
         if account is not None:
             self._assure(
@@ -119,6 +128,7 @@ class Directory:
             raise errors.InvalidInput("A proof is valid for one second to one day.", code="bad_validity")
         name = Identifier(namespace=ACCOUNT, value=account, proven=True)
         now = self._clock()
+        suppression.lift(connection, self._vault, tenant, [(ACCOUNT, account)])
         identity = self.graph.observe(
             connection, tenant, [name], conversation_id=conversation_id, seen_at=now
         )
@@ -130,6 +140,28 @@ class Directory:
         if display_name:
             change_identity(connection, tenant, [identity.id], display_name=display_name)
             changed.mark(connection, tenant, identity.id)
+        return self._settle(connection, tenant, conversation_id)
+
+    def prove_contact(
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, *, contact: str,
+        account: str, purpose: str,
+    ) -> Person:  # fmt: skip
+        """For the caller that has checked a code which went to `contact`, an identity that has proven to be of `account`'s
+        owner: who came in here is that person. On a browser, which several people may use, only likely."""
+        now = self._clock()
+        self._assure(
+            connection, tenant, conversation_id, account=account, method=evidence.CODE, proven_at=now,
+            valid_seconds=levels.seconds(Level.CODE) or 0, purpose=purpose,
+        )  # fmt: skip
+        touch(connection, tenant, [contact], now)
+        seen = self._look(connection, tenant, conversation_id)
+        known = self.graph.get(connection, tenant, contact)
+        if seen.entrance is not None and seen.entrance.id != contact:
+            tie = evidence.tie_contact(_name_of(seen.entrance), _name_of(known))
+            if tie is not None:
+                self.graph.tie(
+                    connection, tenant, seen.entrance.id, contact, strength=tie.strength, evidence=tie.evidence, at=now
+                )  # fmt: skip
         return self._settle(connection, tenant, conversation_id)
 
     def person(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> Person:
@@ -185,6 +217,14 @@ class Directory:
             return None
         identity = self.graph.get(connection, tenant, entrance.shown_identity_id)
         return identity.access_id if _is_own(identity) else None
+
+    def speaks_for(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> str:
+        """The identity on which it counts what somebody says of themselves here: the account while it is proven, else who came
+        in. Raises `NotFound`."""
+        seen = self._look(connection, tenant, conversation_id).shown
+        if seen is None:
+            raise errors.NotFound("Nobody is known in this conversation.")
+        return seen.id
 
     async def find_person(self, tenant: TenantId, conversation_id: ConversationId) -> Person | None:
         """For pages, which have no connection of their own."""
@@ -259,13 +299,15 @@ class Directory:
         holder = (
             self.graph.find_holder(connection, tenant, entrance.identity_id) if entrance is not None else None
         )
-        newest = records.find_newest_assurance(connection, tenant, conversation_id)
-        if newest is None or newest.expires_at <= self._clock():
+        now, begins_at = self._clock(), holder.begins_at if holder is not None else None
+        valid = tuple(
+            one
+            for one in records.find_assurances(connection, tenant, conversation_id)
+            if one.expires_at > now and (begins_at is None or one.proven_at >= begins_at)
+        )
+        if not valid:
             return _Seen(holder, None)
-        if holder is not None and newest.proven_at < holder.begins_at:
-            return _Seen(holder, None)
-        account = self.graph.get(connection, tenant, newest.account_identity_id)
-        return _Seen(holder, account, newest.proven_at)
+        return _Seen(holder, self.graph.get(connection, tenant, valid[0].account_identity_id), valid)
 
     def _describe(
         self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, seen: _Seen
@@ -280,25 +322,27 @@ class Directory:
             identity_id=(seen.entrance or seen.shown).id,
             display_name=(account.display_name or account.value) if account else "",
             account=account.value if account else None,
-            proof=_proof(seen.entrance, account),
+            standing=_standing(seen, self._clock()),
             language=conversation.language if conversation else "zh",
         )
 
     def _assure(
         self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, *, account: str,
-        method: str, proven_at: datetime, valid_seconds: int,
+        method: str, proven_at: datetime, valid_seconds: int, purpose: str = "",
     ) -> None:  # fmt: skip
+        """With a `purpose` by a code, without one by a sign-in."""
         name = Identifier(namespace=ACCOUNT, value=account, proven=True)
         label = self.graph.find_label(connection, tenant, name, conversation_id)
         assert label is not None, "an account is observed before it is assured"
         identity_id, customer_id, _ = label
         proven_at = from_milliseconds(to_milliseconds(proven_at))  # as stored, or the newest could look older
         expires_at = proven_at + timedelta(seconds=valid_seconds)
-        proof = records.Assurance(identity_id, method, proven_at, expires_at)
-        newest = records.find_newest_assurance(connection, tenant, conversation_id)
-        if newest is None or newest.proven_at <= proven_at:
-            if newest and newest.account_identity_id == identity_id and newest.expires_at > proven_at:
-                records.renew_assurance(connection, tenant, newest, proof)
+        level = Level.CODE if purpose else Level.ACCOUNT
+        proof = records.Assurance(identity_id, method, proven_at, expires_at, level, purpose)
+        known = records.find_assurances(connection, tenant, conversation_id)
+        if not known or known[0].proven_at <= proven_at:
+            if same := next((one for one in known if _goes_on(one, proof)), None):
+                records.renew_assurance(connection, tenant, same, proof)
             else:
                 records.add_assurance(connection, tenant, conversation_id, proof)
                 told = {
@@ -330,7 +374,23 @@ def _name_of(identity: Identity) -> Identifier:
     )
 
 
-def _proof(entrance: Identity | None, account: Identity | None) -> Proof:
-    if account is not None:
-        return Proof.ACCOUNT
-    return Proof.CHANNEL if entrance is not None and entrance.proven else Proof.ANONYMOUS
+def _goes_on(known: records.Assurance, proof: records.Assurance) -> bool:
+    """The same proof again while it lasts."""
+    alike = (known.account_identity_id, known.level, known.purpose) == (
+        proof.account_identity_id, proof.level, proof.purpose,
+    )  # fmt: skip
+    return alike and known.expires_at > proof.proven_at
+
+
+def _standing(seen: _Seen, now: datetime) -> Standing:
+    """A name that the platform vouches for is proven by the message that it signed, and for as long as it is not idle."""
+    entrance = seen.entrance
+    idle = timedelta(seconds=levels.seconds(Level.CHANNEL) or 0)
+    fresh = timedelta(seconds=levels.seconds(Level.ACCOUNT_AND_CODE) or 0)
+    signed = [one for one in seen.proofs if one.level >= Level.ACCOUNT]
+    return Standing(
+        channel=entrance is not None and entrance.proven and now - entrance.last_seen <= idle,
+        account=bool(signed),
+        just_signed=any(now - one.proven_at <= fresh for one in signed),
+        purposes=frozenset(one.purpose for one in seen.proofs if one.level == Level.CODE),
+    )

@@ -22,6 +22,7 @@ from customers.cleaning import records as set_aside
 from customers.cleaning.collection import SPREADS, Collection
 from customers.cleaning.outliers import Spread
 from customers.cleaning.records import SetAside
+from customers.privacy.consents import PROFILING, TRAINING, Objectors, nobody
 from customers.profile import aggregates, figures, learned, records, risk, value
 from customers.profile.aggregates import DAY, Shard
 from customers.profile.figures import Figures
@@ -70,8 +71,11 @@ class Night:
 
 
 class Nightly:
-    def __init__(self, database: Database, profiles: Profiles, collection: Collection, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, profiles: Profiles, collection: Collection, clock: Clock, *, objectors: Objectors = nobody
+    ) -> None:  # fmt: skip
         self._database = database
+        self._objectors = objectors
         self._profiles = profiles
         self._collection = collection
         self._clock = clock
@@ -85,18 +89,21 @@ class Nightly:
         )
         if not claimed:
             return None
-        people = await self._database.read(lambda c: _people(c, tenant, now))
+        people = await self._database.read(lambda c: self._people(c, tenant, now))
+        untaught = await self._database.read(lambda c: self._objectors(c, tenant, TRAINING))
         odd = await self._find_odd(tenant, people, now)
         base = [one for one, is_odd in zip(people, odd, strict=True) if not is_odd]
         cuts = value.cut([one.figures.buying for one in base], now)
         moved = await self._place(tenant, people, cuts, now) if cuts else 0
         spreads = await self._database.read(lambda c: _spreads(c, tenant))
         closed = await self._close_cases(tenant, people, now)
-        found = await self._learn(tenant)
+        found = await self._learn(tenant, untaught)
         await self._database.write(
             lambda c: _publish(c, tenant, version, cuts=cuts, spreads=spreads, cards=found)
         )
-        await self._open_cases(tenant, people, now)
+        await self._open_cases(
+            tenant, [one for one in people if not untaught.intersection(one.identity_ids)], now
+        )
         oldest = now - timedelta(days=pipeline.rules()["oldest_days"] + 30)
         await self._database.write(lambda c: records.forget_events(c, tenant, before=oldest))
         self._profiles.forget_models()
@@ -111,6 +118,13 @@ class Nightly:
         )
         _log.info("night", tenant=tenant, people=night.people, moved=moved, odd=night.odd, cases=closed)
         return night
+
+    def _people(self, connection: sa.Connection, tenant: TenantId, now: datetime) -> list[Person]:
+        """Without those who object to being judged."""
+        objecting = self._objectors(connection, tenant, PROFILING)
+        return [
+            one for one in _people(connection, tenant, now) if not objecting.intersection(one.identity_ids)
+        ]
 
     async def _find_odd(self, tenant: TenantId, people: Sequence[Person], now: datetime) -> list[bool]:
         """Set aside for a person to look at; one that was let in before stays in."""
@@ -186,11 +200,11 @@ class Nightly:
                 closed += len(part)
         return closed
 
-    async def _learn(self, tenant: TenantId) -> list[Card]:
+    async def _learn(self, tenant: TenantId, without: set[str]) -> list[Card]:
         found = []
         for kind, card in risk.cards().items():
             cases = await self._database.read(
-                lambda c, kind=kind: learned.labelled_cases(c, tenant, kind)  # type: ignore[misc]
+                lambda c, kind=kind: learned.labelled_cases(c, tenant, kind, without=without)  # type: ignore[misc]
             )
             better = await asyncio.to_thread(risk.fit, cases, card)
             if better is not None:

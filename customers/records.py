@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 import sqlalchemy as sa
 
+from customers.proof.levels import Level
 from foundation.clock import from_milliseconds, to_milliseconds
 from foundation.conversations import conversation_table
 from foundation.messages import ConversationId, CustomerId, Observation, TenantId
 from foundation.storage.database import Sealed, insert_of, metadata
+
+ASSURANCES = 12
+"""More proofs of one session than anybody gives; renewals are one row."""
 
 entrance_table = sa.Table(
     "conversation_identity",
@@ -43,7 +48,10 @@ assurance_table = sa.Table(
     sa.Column("method", sa.Text, nullable=False),
     sa.Column("proven_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("level", sa.Integer, nullable=False, server_default="3"),
+    sa.Column("purpose", sa.Text, nullable=False, server_default=""),
     sa.Index("assurance_newest", "tenant", "conversation_id", "proven_at"),
+    sa.Index("assurance_account", "tenant", "account_identity_id"),
 )
 
 sign_in_link_table = sa.Table(
@@ -84,12 +92,15 @@ class Entrance:
 
 @dataclass(frozen=True, slots=True)
 class Assurance:
-    """A conversation has proven an account; rows are evidence and are never taken away."""
+    """A conversation has proven an account; rows are evidence and are never taken away. `level`: by its sign-in, or by a
+    code, which opens one `purpose` only."""
 
     account_identity_id: str
     method: str
     proven_at: datetime
     expires_at: datetime
+    level: Level = Level.ACCOUNT
+    purpose: str = ""
     number: int = 0
     """0 until it is stored."""
 
@@ -185,24 +196,27 @@ def relabel_conversations(
     )
 
 
-def find_newest_assurance(
+def find_assurances(
     connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId
-) -> Assurance | None:
-    """By the moment of the proof, not of its arrival: an old message that is read again takes nothing back."""
+) -> list[Assurance]:
+    """The newest of the account that was proven last, the newest first: by the moment of the proof, not of its arrival,
+    for an old message that is read again takes nothing back."""
     table = assurance_table.c
-    row = connection.execute(
+    rows = connection.execute(
         sa.select(assurance_table)
         .where(table.tenant == tenant, table.conversation_id == conversation_id)
         .order_by(table.proven_at.desc(), table.number.desc())
-        .limit(1)
-    ).one_or_none()
-    if row is None:
-        return None
-    return Assurance(
-        account_identity_id=row.account_identity_id, method=row.method,
-        proven_at=from_milliseconds(row.proven_at), expires_at=from_milliseconds(row.expires_at),
-        number=row.number,
-    )  # fmt: skip
+        .limit(ASSURANCES)
+    )
+    found = [
+        Assurance(
+            account_identity_id=row.account_identity_id, method=row.method,
+            proven_at=from_milliseconds(row.proven_at), expires_at=from_milliseconds(row.expires_at),
+            level=Level(row.level), purpose=row.purpose, number=row.number,
+        )
+        for row in rows
+    ]  # fmt: skip
+    return list(takewhile(lambda one: one.account_identity_id == found[0].account_identity_id, found))
 
 
 def add_assurance(
@@ -212,7 +226,8 @@ def add_assurance(
         sa.insert(assurance_table).values(
             tenant=tenant, conversation_id=conversation_id, account_identity_id=assurance.account_identity_id,
             method=assurance.method, proven_at=to_milliseconds(assurance.proven_at),
-            expires_at=to_milliseconds(assurance.expires_at),
+            expires_at=to_milliseconds(assurance.expires_at), level=int(assurance.level),
+            purpose=assurance.purpose,
         )
     )  # fmt: skip
 

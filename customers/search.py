@@ -7,7 +7,7 @@ table that anybody could read back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Literal
 
 import sqlalchemy as sa
@@ -20,6 +20,8 @@ from foundation.storage.database import insert_of, metadata
 Kind = Literal["phone", "email", "account", "order", "name"]
 KINDS: tuple[Kind, ...] = ("phone", "email", "account", "order", "name")
 _KNOWN_BY_HEART: dict[str, Kind] = {"phone": "phone", "email": "email", "account": "account"}
+AT_A_TIME = 500
+"""Keys of one query."""
 FOUND = 20
 """More than so many share the value: a hotline, or a name that says nothing."""
 
@@ -71,7 +73,10 @@ def add(
     plain = normal(kind, text)
     if plain:
         insert = insert_of(connection)(search_key_table).values(
-            tenant=tenant, key=_key(vault, tenant, kind, plain), identity_id=identity_id, kind=kind
+            tenant=tenant,
+            key=vault.index_key("search", tenant, kind, plain),
+            identity_id=identity_id,
+            kind=kind,
         )
         connection.execute(insert.on_conflict_do_nothing())
 
@@ -85,12 +90,45 @@ def find(connection: sa.Connection, vault: Vault, tenant: TenantId, text: str) -
             continue
         query = (
             sa.select(table.identity_id)
-            .where(table.tenant == tenant, table.key == _key(vault, tenant, kind, plain))
+            .where(table.tenant == tenant, table.key.in_(vault.index_keys("search", tenant, kind, plain)))
+            .distinct()
             .order_by(table.identity_id)
             .limit(FOUND)
         )
         found += [(kind, row.identity_id) for row in connection.execute(query)]
     return found
+
+
+def stale(connection: sa.Connection, vault: Vault, tenant: TenantId, *, limit: int) -> list[str]:
+    """Identities that are found by a key from before the last rotation."""
+    table = search_key_table.c
+    query = sa.select(table.identity_id).where(
+        table.tenant == tenant, ~table.key.startswith(vault.index_mark)
+    )
+    return list(connection.execute(query.distinct().order_by(table.identity_id).limit(limit)).scalars())
+
+
+def drop_stale(connection: sa.Connection, vault: Vault, tenant: TenantId, identity_id: str) -> int:
+    """When it has been given its keys anew."""
+    table = search_key_table.c
+    old = (table.tenant == tenant, table.identity_id == identity_id, ~table.key.startswith(vault.index_mark))
+    return connection.execute(sa.delete(search_key_table).where(*old)).rowcount
+
+
+def keys_of(vault: Vault, tenant: TenantId, kind: Kind, text: str) -> list[str]:
+    """Under which a value is found, empty for what cannot be one."""
+    plain = normal(kind, text) if text else ""
+    return list(vault.index_keys("search", tenant, kind, plain)) if plain else []
+
+
+def holders(connection: sa.Connection, tenant: TenantId, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Key and identity, of those keys that somebody is found by."""
+    table, wanted = search_key_table.c, list(keys)
+    for start in range(0, len(wanted), AT_A_TIME):
+        some = wanted[start : start + AT_A_TIME]
+        query = sa.select(table.key, table.identity_id).where(table.tenant == tenant, table.key.in_(some))
+        for row in connection.execute(query):
+            yield row.key, row.identity_id
 
 
 def forget(connection: sa.Connection, tenant: TenantId, identity_ids: Collection[str]) -> None:
@@ -99,7 +137,3 @@ def forget(connection: sa.Connection, tenant: TenantId, identity_ids: Collection
     connection.execute(
         sa.delete(search_key_table).where(table.tenant == tenant, table.identity_id.in_(list(identity_ids)))
     )
-
-
-def _key(vault: Vault, tenant: TenantId, kind: Kind, plain: str) -> str:
-    return vault.lookup_key("search", tenant, kind, plain)

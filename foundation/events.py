@@ -98,6 +98,14 @@ class IdentityProven(Event):
     conversation_id: ConversationId
 
 
+class CodeWanted(Event):
+    """Somebody has named a contact to be sent a one-time code; lane: the codes of the conversation, apart from its messages.
+    Heard by the customers' side, which decides whether one is sent and tells nobody."""
+
+    name = "CodeWanted"
+    challenge_id: str
+
+
 class CustomersDivided(Event):
     """Staff have split a customer, kept two apart, or taken such a step back; lane: the operation's own; heard by the agent,
     which looks whether a task had moved between the two."""
@@ -163,6 +171,7 @@ EVENTS: dict[str, type[Event]] = {
         ReplyRedirected,
         ConversationReturned,
         IdentityProven,
+        CodeWanted,
         CustomersDivided,
         ConversationDivided,
         BehaviourObserved,

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Seals personal data; ≥ 32 characters. Empty: made once in the data directory.",
     )
+    keys_url: str = Field(
+        "",
+        description="Where keys that were added by rotating are kept, closed under the master key. Empty: keys.db in the data directory, or a schema of its own in Postgres.",
+    )
     environment: Literal["demo", "production"] = Field(
         "demo",
         description="demo opens the demo shop's sign-in; production refuses to start with its defaults.",
@@ -107,6 +111,15 @@ class Settings(BaseSettings):
         None,
         description="Describes pictures: like the speech model. Empty: customers are asked to say it in words.",
     )
+    contact_fresh_days: int = Field(
+        180,
+        ge=1,
+        description="One-time codes go only to a phone or mailbox that its owner has written from, or shown a code of, in so many days.",
+    )
+    consent_first: list[str] = Field(
+        [],
+        description="Purposes that nothing is done for before a customer has agreed, beside marketing: a JSON list of quality, profiling, training.",
+    )
     model_budget_per_day: float = Field(
         0.0, ge=0, description="Spend at most this much a day on models; 0: no limit."
     )
@@ -129,6 +142,9 @@ class Settings(BaseSettings):
     outward_texts: list[str] = Field(
         [],
         description="Tenants whose messages' texts webhooks and the stream may carry where asked for, as a JSON list.",
+    )
+    import_megabytes: int = Field(
+        20, ge=1, le=500, description="Largest file of customers that can be imported at once, in megabytes."
     )
     slots: int = Field(16, ge=1, le=256, description="Turns worked at the same time by one process.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
@@ -184,8 +200,18 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def key_store_url(self) -> str:
+        return self.keys_url or self.database_url or f"sqlite:///{self.data_dir / 'keys.db'}"
+
+    @property
     def sql_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'huiliu.db'}"
+
+    @property
+    def turns_place(self) -> str:
+        """Where turns in flight are kept: a file of its own beside the embedded database, or the same Postgres."""
+        postgres = self.database_url.startswith("postgres")
+        return self.database_url if postgres else str(self.data_dir / "turns.db")
 
     @property
     def address(self) -> str:

@@ -99,6 +99,17 @@ class Metrics:
         self.replies = Counter(
             "huiliu_replies", "Replies handed to channels", ["channel", "result"], registry=self.registry
         )
+        self.codes = Counter(
+            "huiliu_codes",
+            "One-time codes asked for, by what became of them",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.code_stops = Counter(
+            "huiliu_code_stops",
+            "Times that guessing stopped the one-time codes of a tenant",
+            registry=self.registry,
+        )
         self.handoffs = Counter(
             "huiliu_handoffs", "Conversations handed to people", ["reason"], registry=self.registry
         )

@@ -32,7 +32,7 @@ Role = Literal["agent", "editor", "qa", "manager", "admin"]
 Permission = Literal[
     "desk.read", "desk.reply", "desk.approve", "knowledge.edit", "knowledge.publish", "prompts.edit",
     "prompts.publish", "quality.run", "staff.manage", "audit.read", "channels.manage",
-    "customers.edit", "webhooks.manage",
+    "customers.edit", "webhooks.manage", "privacy.erase", "keys.rotate",
 ]  # fmt: skip
 
 _DESK: frozenset[Permission] = frozenset({"desk.read", "desk.reply"})
@@ -45,7 +45,15 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     "qa": frozenset({"quality.run", "desk.read"}),
     "manager": _DESK
     | _CONTENT
-    | {"desk.approve", "quality.run", "audit.read", "channels.manage", "customers.edit", "webhooks.manage"},
+    | {
+        "desk.approve",
+        "quality.run",
+        "audit.read",
+        "channels.manage",
+        "customers.edit",
+        "webhooks.manage",
+        "privacy.erase",
+    },
     "admin": _DESK
     | _CONTENT
     | {
@@ -55,6 +63,8 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         "channels.manage",
         "customers.edit",
         "webhooks.manage",
+        "privacy.erase",
+        "keys.rotate",
         "staff.manage",
     },  # fmt: skip,
 }

@@ -148,7 +148,7 @@ class _Head(BaseModel):
 
 def _read_head(prompt_id: str, text: str) -> _Head:
     try:
-        head = _Head.model_validate(yaml.safe_load(text))
+        head = _Head.model_validate(yaml.load(text, Loader=yaml.CSafeLoader))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 2 if error.problem_mark else 1
         raise Broken(prompt_id, [Fault(line, f"the head is not YAML: {error.problem}")]) from error

@@ -27,11 +27,15 @@ from channels.places import place
 from channels.promises import Pulling
 from foundation import errors
 from foundation import settings as configuration
+from foundation.clock import Clock
 from foundation.errors import ConfigurationError
+from foundation.live import Hub
 from foundation.messages import TenantId
+from foundation.security import Vault
 from foundation.settings import Settings
 from foundation.storage.database import Database
 from operations.channel_desk import OpenChannels
+from service import keys
 
 log = structlog.get_logger(__name__)
 
@@ -212,3 +216,20 @@ class ChannelSet(OpenChannels):
                 await self.sync()
             except errors.UpstreamUnavailable as error:
                 log.warning("accounts could not be read", code=error.code)
+
+
+def build(
+    settings: Settings, specs: Sequence[ChannelSpec], *, database: Database, vault: Vault, hub: Hub, clock: Clock
+) -> ChannelSet:  # fmt: skip
+    """Every channel that the settings name, shut still."""
+    surroundings = {
+        tenant: Surroundings(
+            tenant=tenant, public_url=settings.address, database=database, vault=vault, hub=hub, clock=clock,
+            data_dir=settings.data_dir, origins=tuple(settings.widget_origins),
+            identity_keys=keys.identity_keys(settings, vault),
+        )
+        for tenant in map(TenantId, settings.tenants)
+    }  # fmt: skip
+    found = ChannelSet(specs, surroundings, database)
+    found.configure(names_to_open(settings, specs))
+    return found

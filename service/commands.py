@@ -1,4 +1,4 @@
-"""The command `huiliu`: serve, work, ask, simulate, knowledge, channels, customers, webhooks, evals, doctor.
+"""The command `huiliu`: serve, work, ask, simulate, knowledge, channels, customers, webhooks, privacy, keys, evals, move, doctor.
 
 The only place that reads settings and starts processes. A `ConfigurationError` or a named error ends a command with
 its sentence and exit code 2; results go to standard output, everything else to standard error.
@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import json
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,10 +22,15 @@ from evals import rehearsed
 from foundation import errors
 from foundation.security import Vault
 from foundation.settings import Settings
+from foundation.storage import moving
+from foundation.storage.database import Database
+from foundation.storage.key_store import KeyStore
 from service import doctor as checks
-from service import http, keys, rehearsal, wiring
+from service import http, keys, rehearsal, revise, wiring
 from service.remotely import commands as remotely
+from service.remotely import keys as key_commands
 from service.remotely import knowledge as knowledge_commands
+from service.remotely import privacy as privacy_commands
 from service.remotely import terminal
 from service.simulate import registry as simulators
 from service.simulate.contract import Options
@@ -36,6 +42,8 @@ app.add_typer(knowledge, name="knowledge")
 app.add_typer(remotely.channels, name="channels")
 app.add_typer(remotely.customers, name="customers")
 app.add_typer(remotely.webhooks, name="webhooks")
+app.add_typer(privacy_commands.commands, name="privacy")
+app.add_typer(key_commands.commands, name="keys")
 app.add_typer(evals, name="evals")
 
 SOCKET_BYTES = 1_048_576
@@ -151,9 +159,37 @@ def evals_run(
 
 
 @app.command()
+def move(
+    url: Annotated[str, typer.Argument(help="The empty database, e.g. postgresql+psycopg://user@host/name.")],
+) -> None:
+    """Copy the whole database into an empty one, to grow from the embedded file to Postgres; stop the service first."""
+    settings = terminal.settings(quiet=True)
+    terminal.guard(lambda: terminal.run(_move(settings, url)))
+
+
+@app.command()
 def doctor() -> None:
     """Check the configuration, say what is missing and how to mend it."""
     raise typer.Exit(terminal.guard(lambda: terminal.run(checks.examine(typer.echo))))
+
+
+async def _move(settings: Settings, url: str) -> None:
+    revise.declare_tables()
+    vault = Vault(keys.master_key(settings))
+    async with AsyncExitStack() as stack:
+        source, target = Database(settings.sql_url, vault), Database(url, vault)
+        for one in (source, target):
+            await one.open()
+            stack.push_async_callback(one.close)
+        with terminal.screen.status("copying …") as status:
+            moved = await moving.move(
+                source, target, tell=lambda table, rows: status.update(f"copying {table}: {rows:,} rows")
+            )
+    taken = KeyStore(settings.key_store_url, vault).copy_to(KeyStore(settings.keys_url or url, vault))
+    typer.echo(
+        f"{sum(one.rows for one in moved):,} rows of {len(moved)} tables copied and compared, {taken} added keys taken along."
+    )
+    typer.echo("Set HUILIU_DATABASE_URL to the new database, keep the master key, and start the service.")
 
 
 async def _work(settings: Settings) -> None:

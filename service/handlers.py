@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 HEARD: Mapping[str, str] = {
     "MessageReceived": "hearing.handle_message",
     "IdentityProven": "turns.handle_proof",
+    "CodeWanted": "proving.handle_wanted",
     "CustomersDivided": "threads.handle_divided_customers",
     "ConversationDivided": "threads.handle_divided",
     "BehaviourObserved": "behaviour.handle",

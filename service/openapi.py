@@ -18,7 +18,20 @@ from starlette.routing import Route
 from channels.endpoints import OwnRoutes
 
 PREFIX = "/v1"
-STAFF = ("desk", "knowledge", "prompts", "channels", "webhooks", "identities", "reviews", "matching")
+STAFF = (
+    "desk",
+    "knowledge",
+    "prompts",
+    "channels",
+    "webhooks",
+    "identities",
+    "reviews",
+    "matching",
+    "privacy",
+    "keys",
+    "customer-imports",
+    "data-quality",
+)
 """Parts of the API that ask who of the staff is calling."""
 WITH_BODY = ("POST", "PUT")
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")

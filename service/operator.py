@@ -27,7 +27,7 @@ _AUDIENCE = "huiliu operator"
 _LIFE = timedelta(minutes=5)
 
 Action = Callable[[Request, Member], Awaitable[Any]]
-"""What a route of the staff does; its answer becomes JSON."""
+"""What a route of the staff does; its answer becomes JSON, unless it is a response already."""
 
 
 def make_pass(vault: Vault, tenant: TenantId, clock: Clock) -> str:
@@ -67,6 +67,7 @@ class Doorman:
             member = await self.member(request.headers.get("authorization", ""))
             if permission is not None:
                 member.require(permission)
-            return JSONResponse(await action(request, member))
+            answered = await action(request, member)
+            return answered if isinstance(answered, Response) else JSONResponse(answered)
 
         return Route(path, answer, methods=[method])

@@ -146,7 +146,7 @@ async def rehearse(
             snapshot(settings, folder / "huiliu.db")
         changed: dict[str, Any] = {
             "data_dir": folder, "database_url": "", "master_key": SecretStr(keys.master_key(settings).decode()),
-            "orders": settings.orders or shlex.join(wiring.demo_orders(orders)),
+            "keys_url": settings.key_store_url, "orders": settings.orders or shlex.join(wiring.demo_orders(orders)),
         }  # fmt: skip
         if articles is not None:
             changed["articles"] = articles

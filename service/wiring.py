@@ -32,7 +32,6 @@ from agent.understanding.understand import Understander
 from agent.writing import Writing
 from channels import endpoints
 from channels import registry as channel_registry
-from channels.contract import Surroundings
 from channels.intake import Intake
 from channels.outbound.delivery import Delivery
 from channels.outbound.elsewhere import Elsewhere
@@ -57,6 +56,7 @@ from foundation.messages import ConversationId, MessageId, TenantId
 from foundation.security import Vault
 from foundation.settings import Settings
 from foundation.storage.database import Database
+from foundation.storage.key_store import KeyStore
 from foundation.telemetry import Metrics
 from operations.audit import find_break
 from operations.channel_desk import ChannelDesk
@@ -71,13 +71,15 @@ from retrieval.index import KnowledgeIndex
 from retrieval.index_chroma import ChromaIndex
 from retrieval.ingestion import Ingestion
 from retrieval.search import KnowledgeBase
-from service import customer_side, first_start, handlers, keys
-from service.channel_set import ChannelSet, names_to_open
+from service import channel_set, customer_side, first_start, handlers, keys
+from service.channel_set import ChannelSet
 from service.customer_side import CustomerSide
 from service.foresight import Foresight
 from service.hearing.files import Hearing
 from service.hearing.senses import Senses
 from service.operator import Doorman
+from service.proving import side as proving_side
+from service.proving.side import Machines, Outlet, ProvingSide
 from service.routes import demo
 from service.routes.channels import ChannelRoutes
 from service.routes.media import MediaRoutes
@@ -140,6 +142,7 @@ class System:
     behaviour: Behaviour
     customers: CustomerSide
     sync: SyncSide
+    proving: ProvingSide
     channels: ChannelSet
     intake: Intake
     delivery: Delivery
@@ -162,15 +165,15 @@ class System:
     async def open(self) -> None:
         """Repeatable only after `close`. The first start imports the articles, which takes some seconds."""
         stack = self._open
+        await self.customers.open()
         await self.database.open()
         stack.push_async_callback(self.database.close)
         stack.push_async_callback(self.embedder.close)
         stack.push_async_callback(self.index.close)
         await self.bus.open()
         stack.push_async_callback(self.bus.close)
-        saver = await stack.enter_async_context(
-            checkpoints.open_saver(_checkpoint_place(self.settings), self.vault)
-        )
+        saver = await stack.enter_async_context(checkpoints.open_saver(self.settings.turns_place, self.vault))
+        self.customers.turns_in_flight.saver = saver
         if isinstance(self.orders, McpOrders):
             await self.orders.open()
             stack.push_async_callback(self.orders.close)
@@ -226,6 +229,7 @@ class System:
             *ChannelRoutes(self.channel_desk, doorman).routes(),
             *self.customers.routes(doorman, self.settings.server_keys),
             *self.sync.routes(doorman),
+            *self.proving.routes(),
         ]
         if self.settings.environment == "demo":
             shop = demo.DemoShop(keys.demo_identity_key(self.vault), self.clock)
@@ -239,14 +243,15 @@ class System:
         )  # fmt: skip
         return Console(
             entrance=entrance, desk=self.desk, reading=self.reading, articles=self.articles,
-            knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk, webhook_desk=self.sync.desk, database=self.database, hub=self.hub, clock=self.clock,
-            fetch_again=self._fetch_again, identities=self.customers.identities,
+            knowledge=self.knowledge, library=self.library, channel_desk=self.channel_desk,
+            webhook_desk=self.sync.desk, database=self.database, hub=self.hub, clock=self.clock,
+            fetch_again=self._fetch_again, customers=self.customers.desks(),
         )  # fmt: skip
 
     async def readiness(self) -> dict[str, Any]:
         """`ready` is false only when a message could not be accepted; everything else is a named degradation."""
         depth = await self.bus.depth()
-        degraded = await self.sync.degraded(self.tenants)
+        degraded = [*await self.sync.degraded(self.tenants), *await self.proving.degraded(self.tenants)]
         for tenant in self.tenants:
             if not (await self.ingestion.check(tenant)).ok:
                 degraded.append(f"knowledge:{tenant}")
@@ -260,7 +265,7 @@ class System:
             understander=self._understander,
             knowledge=self.knowledge, library=self.library, tools=tools.build(words), orders=self.orders, words=words,
             writing=Writing(), clock=self.clock, model=self.model, sign_in_link=self._sign_in_link, stream=self._stream,
-            profiles=self.customers.profiles, orders_seen=self.customers.orders.seen,
+            profiles=self.customers.profiles, orders_seen=self.customers.orders.seen, proves=self.proving.verification, own_data=self.customers.own_data,
         )  # fmt: skip
 
     async def _fetch_again(self, member: Member, conversation_id: ConversationId, message_id: str) -> object:
@@ -299,8 +304,13 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     articles = Articles(database, bus, clock)
     knowledge = KnowledgeBase(database, index, embedder, clock)
     directory = Directory(database, vault, clock)
-    side = customer_side.build(database, bus, vault, clock=clock, directory=directory)
-    channels = _channels(settings, database=database, vault=vault, hub=hub, clock=clock)
+    store = KeyStore(settings.key_store_url, vault)
+    side = customer_side.build(
+        database, bus, store, clock=clock, directory=directory, largest_import=settings.import_megabytes * 1_000_000, ask_first=settings.consent_first
+    )  # fmt: skip
+    channels = channel_set.build(
+        settings, channel_registry.CHANNELS, database=database, vault=vault, hub=hub, clock=clock
+    )
     titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     elsewhere = Elsewhere(
         channels, bus, database, vault=vault, clock=clock, find_others=directory.find_others, titles=titles
@@ -316,18 +326,23 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     )  # fmt: skip
     delivery = Delivery(channels, database, hub=hub, clock=clock, metrics=metrics, elsewhere=elsewhere)
     desk.hand_over = delivery.hand_over
+    library, deliver = Library(database, clock), replaced.get("deliver") or delivery.deliver
+    proving = proving_side.build(
+        Machines(database, bus, vault, clock, metrics), Outlet(channels, library, deliver, titles), directory, intake,
+        fresh_days=settings.contact_fresh_days,
+    )  # fmt: skip
     writes, hears, sees = _models(settings, clock, metrics)
     return System(
         settings=settings, clock=clock, vault=vault, hub=hub, metrics=metrics, database=database, bus=bus,
         embedder=embedder, index=index, model=replaced.get("model") or writes,
         speech=replaced.get("speech") or hears, vision=replaced.get("vision") or sees,
-        orders=orders, library=Library(database, clock), articles=articles,
+        orders=orders, library=library, articles=articles, proving=proving,
         knowledge=knowledge,
         ingestion=Ingestion(database, index, embedder=embedder, articles=articles, clock=clock),
         directory=directory, behaviour=Behaviour(clock, side.collection.note_behaviour), customers=side,
         sync=sync_side.build(settings, database, clock), channels=channels, intake=intake, delivery=delivery, staff=staff, desk=desk, reading=reading,
         channel_desk=ChannelDesk(channel_registry.CHANNELS, channels, database, clock=clock, counted=intake.refusals),
-        deliver=replaced.get("deliver") or delivery.deliver,
+        deliver=deliver,
     )  # fmt: skip
 
 
@@ -360,25 +375,3 @@ def _orders(settings: Settings) -> McpOrders:
     if settings.orders:
         return McpOrders(settings.order_command() or settings.orders)
     return McpOrders(demo_orders(settings.data_dir.resolve() / "shop" / "orders.db"), folder=ROOT)
-
-
-def _channels(settings: Settings, *, database: Database, vault: Vault, hub: Hub, clock: Clock) -> ChannelSet:
-    surroundings = {
-        tenant: Surroundings(
-            tenant=tenant, public_url=settings.address, database=database, vault=vault, hub=hub, clock=clock,
-            data_dir=settings.data_dir, origins=tuple(settings.widget_origins),
-            identity_keys=keys.identity_keys(settings, vault),
-        )
-        for tenant in map(TenantId, settings.tenants)
-    }  # fmt: skip
-    found = ChannelSet(channel_registry.CHANNELS, surroundings, database)
-    found.configure(names_to_open(settings, channel_registry.CHANNELS))
-    return found
-
-
-def _checkpoint_place(settings: Settings) -> str:
-    return (
-        settings.database_url
-        if settings.database_url.startswith("postgres")
-        else str(settings.data_dir / "turns.db")
-    )

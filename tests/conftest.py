@@ -87,16 +87,35 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+    """Without any table."""
+    with fresh_postgres(postgres_server, like="template1") as url:
+        yield url
+
+
 @contextmanager
-def fresh_postgres(postgres_server: str) -> Iterator[str]:
-    """A fresh Postgres database, dropped afterwards."""
-    name = f"huiliu_test_{secrets.token_hex(6)}"
+def fresh_postgres(postgres_server: str, *, like: str = "") -> Iterator[str]:
+    """A Postgres database of its own with all migrations (a copy, which is several times quicker), dropped afterwards."""
+    name, like = f"huiliu_test_{secrets.token_hex(6)}", like or _postgres_template(postgres_server)
+    _administer(postgres_server, f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
+    yield sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+    _administer(postgres_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@functools.cache
+def _postgres_template(postgres_server: str) -> str:
+    name = f"huiliu_template_{secrets.token_hex(6)}"
+    _administer(postgres_server, f'CREATE DATABASE "{name}"')
+    atexit.register(_administer, postgres_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    migrations.upgrade(sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False))
+    return name
+
+
+def _administer(postgres_server: str, statement: str) -> None:
     engine = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
-    yield sa.make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(sa.text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(sa.text(statement))
     engine.dispose()
 
 
@@ -113,7 +132,6 @@ async def open_with_tables(opened: databases.Database) -> None:
     revise.declare_tables()
     start_from_template(opened.url)
     await opened.open()
-    await opened.write(databases.metadata.create_all)
 
 
 def start_from_template(url: str) -> None:

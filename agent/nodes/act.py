@@ -15,8 +15,9 @@ from langgraph.runtime import Runtime
 
 from agent.context import AgentContext
 from agent.state import ANSWER, Approval, Dialogue, Part, TurnState, is_fresh
-from agent.tools import conduct, forms
+from agent.tools import conduct, forms, verification
 from agent.tools.contract import Heard, Tool
+from customers.proof.levels import Level, NeedsLevel, decide
 from foundation import errors
 
 TURN_SECONDS = 25.0
@@ -50,7 +51,7 @@ async def act(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, Any
         case _:
             changes = {"parts": _open_question(dialogue) if is_fresh(dialogue) else []}
     after: Dialogue = changes.get("dialogue", dialogue)
-    lead = [_part("signed_in")] if state["cause"] == "proof" else []
+    lead = [_part("signed_in", by_code=not context.standing.account)] if state["cause"] == "proof" else []
     if len(state["message"]["text"]) > LONG_TEXT:
         lead.append(_part("long_text"))
     if is_fresh(dialogue) and not changes.get("handoff"):
@@ -62,15 +63,18 @@ async def _task(state: TurnState, context: AgentContext) -> dict[str, Any]:
     plan = state["plan"]
     tool = context.services.tools[plan["tool"]]
     dialogue, said = _make_room(state["dialogue"], plan)
-    if tool.proof > context.proof:
-        return await _ask_to_sign_in(state, context, dialogue=dialogue, said=said)
+    if tool.name == verification.NAME:
+        return await _verify(state, context, dialogue=dialogue, said=said)
+    allowed = decide(tool.does, context.standing)
+    if isinstance(allowed, NeedsLevel):
+        return await _ask_to_prove(state, context, allowed, dialogue=dialogue, said=said)
     if _asks_about_decision(state, context):
         return {"parts": [*said, _waiting(tool, dialogue), *_open_question(dialogue)], "dialogue": dialogue}
     form = dialogue.get("form") or forms.begin(tool.name, intent=str(state["understood"]["intent"] or ""))
     if is_fresh(dialogue):
         form = forms.begin_again(form)
     words = context.services.words
-    for_tool = context.for_tool(tool.name, state["language"], intent=form["intent"])
+    for_tool = context.for_tool(tool, state["language"], intent=form["intent"])
 
     async def work() -> conduct.Conducted:
         return await conduct.conduct(tool, form, Heard.of(state["heard"]), words=words, context=for_tool)
@@ -78,9 +82,39 @@ async def _task(state: TurnState, context: AgentContext) -> dict[str, Any]:
     done, fault = await _fenced(tool, work)
     if done is None:
         if fault == "sign_in":
-            return await _ask_to_sign_in(state, context, dialogue=dialogue, said=said)
+            signed = NeedsLevel(Level.ACCOUNT, "")
+            return await _ask_to_prove(state, context, signed, dialogue=dialogue, said=said)
         return _tool_down(tool, {**dialogue, "form": form})
+    if done.needs is not None and done.form is not None:
+        kept: Dialogue = {**dialogue, "form": forms.begin_again(done.form)}
+        return await _ask_to_prove(state, context, done.needs, dialogue=kept, said=said)
     return _told(state, context, tool=tool, done=done, dialogue=dialogue, said=said)
+
+
+async def _verify(
+    state: TurnState, context: AgentContext, *, dialogue: Dialogue, said: list[Part]
+) -> dict[str, Any]:
+    """What is proven comes back as an event of its own, which goes on with the task; here nothing else is asked meanwhile."""
+    tool = cast("verification.Verification", context.services.tools[verification.NAME])
+    form = dialogue.get("form")
+    if form is None:  # it was begun by nobody: what is to be proven is not known
+        return {"parts": said, "dialogue": dialogue}
+
+    async def work() -> conduct.Conducted:
+        return await verification.conduct(
+            tool, form, Heard.of(state["heard"]), words=context.services.words,
+            codes=context.codes(state["language"], state["message"].get("network", "")),
+        )  # fmt: skip
+
+    done, _fault = await _fenced(tool, work)
+    if done is None:
+        return _tool_down(tool, {**dialogue, "form": None})
+    parts = [*said, *(_from_question(question) for question in done.parts)]
+    if state["plan"]["also_answer"]:
+        parts.insert(len(parts) - 1 if done.end == "open" else len(parts), _part(ANSWER))
+    after: Dialogue = {**dialogue, "form": done.form, "misunderstood": 0}
+    handoff = "form_misses" if done.end == "gave_up" else ""
+    return {"parts": parts, "tools": [_used(tool, done)], "facts": [], "dialogue": after, "handoff": handoff}
 
 
 def _told(
@@ -135,7 +169,7 @@ async def _decided(state: TurnState, context: AgentContext) -> dict[str, Any]:
     if not decision["approved"]:
         part = _part("approval_refused", tool=tool.name, order_no=approval["order_no"], note=decision["note"])
         return {"parts": [part], "handoff": "", "facts": [], "tools": []}
-    for_tool = context.for_tool(tool.name, state["language"], approved_by=decision["by"])
+    for_tool = context.for_tool(tool, state["language"], approved_by=decision["by"])
     result, _fault = await _fenced(tool, lambda: conduct.finish_approved(tool, approval["values"], for_tool))
     if result is None:
         return _tool_down(tool, state["dialogue"])
@@ -170,16 +204,31 @@ def _tool_down(tool: Tool, dialogue: Dialogue) -> dict[str, Any]:
     }
 
 
-async def _ask_to_sign_in(
-    state: TurnState, context: AgentContext, *, dialogue: Dialogue, said: list[Part]
+async def _ask_to_prove(
+    state: TurnState, context: AgentContext, needs: NeedsLevel, *, dialogue: Dialogue, said: list[Part]
 ) -> dict[str, Any]:
-    """Shows and confirms nothing; what was asked goes on by itself after the proof."""
-    link = context.services.sign_in_link
-    address = await link(context.tenant, context.conversation_id) if link else ""
-    part = _part("sign_in", tool=state["plan"]["tool"], link=address)
+    """Shows and confirms nothing; what was asked goes on by itself after the proof. A code is offered where it is enough
+    and anybody could be sent one; signing in always is."""
+    services, tool = context.services, state["plan"]["tool"]
+    address = (
+        await services.sign_in_link(context.tenant, context.conversation_id) if services.sign_in_link else ""
+    )
+    by_code = (
+        needs.level == Level.CODE
+        and services.proves is not None
+        and await services.proves.is_possible(context.tenant, context.conversation_id)
+    )
+    part = _part("sign_in", tool=tool, link=address, by_code=by_code)
     extra = [_part(ANSWER)] if state["plan"]["also_answer"] else []
-    after: Dialogue = {**dialogue, "pending": {"text": state["message"]["text"]}, "misunderstood": 0}
-    return {"parts": [*said, *extra, part], "dialogue": after}
+    pending = {"text": state["message"]["text"], "tool": tool}
+    after: Dialogue = {**dialogue, "pending": pending, "misunderstood": 0}
+    if not by_code:
+        return {"parts": [*said, *extra, part], "dialogue": after}
+    asking: Dialogue = {**_put_aside(after), "form": verification.begin(needs.purpose)}
+    if verification.gives_contact(Heard.of(state["heard"])):
+        done = await _verify(state, context, dialogue=asking, said=[])
+        return {**done, "parts": [*said, *extra, part, *done["parts"]]}
+    return {"parts": [*said, *extra, part, _part("ask_contact")], "dialogue": asking}
 
 
 def _begun(dialogue: Dialogue) -> str:
@@ -205,6 +254,15 @@ def _make_room(dialogue: Dialogue, plan: dict[str, Any]) -> tuple[Dialogue, list
     parked = [other for other in dialogue.get("parked", []) if other["tool"] != plan["tool"]]
     before = next((other for other in dialogue.get("parked", []) if other["tool"] == plan["tool"]), None)
     return {**dialogue, "form": before, "parked": [*parked, form][-PARKED:]}, []
+
+
+def _put_aside(dialogue: Dialogue) -> Dialogue:
+    """The form that waits for a proof, on top of the others; a question for a code is none of them."""
+    form = dialogue.get("form")
+    mine = [form] if form and form["tool"] != verification.NAME else []
+    skipped = {verification.NAME, *(one["tool"] for one in mine)}
+    others = [one for one in dialogue.get("parked", []) if one["tool"] not in skipped]
+    return {**dialogue, "form": None, "parked": [*others, *mine][-PARKED:]}
 
 
 def _resume(dialogue: Dialogue) -> tuple[Dialogue, list[Part]]:

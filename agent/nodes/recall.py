@@ -20,9 +20,10 @@ from agent.tools.contract import Heard
 async def recall(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
     services = runtime.context.services
     dialogue = state["dialogue"]
+    wish = services.words.first(services.words.wishes, state["heard"]["plain"])
     view = _view(
-        state, _about_form(state, runtime.context), offered_fills=_fills_offer(state, runtime.context)
-    )
+        state, _about_form(state, runtime.context), offered_fills=_fills_offer(state, runtime.context), wish=wish or ""
+    )  # fmt: skip
     plan = policy.plan(view, services.rules)
     angry = policy.is_angry(view, services.rules)
     changed: Dialogue = {
@@ -52,7 +53,7 @@ def _fills_offer(state: TurnState, context: AgentContext) -> bool:
     return forms.begins(offered, slots, Heard.of(state["heard"]), words=context.services.words)
 
 
-def _view(state: TurnState, about_form: forms.About, *, offered_fills: bool) -> policy.View:
+def _view(state: TurnState, about_form: forms.About, *, offered_fills: bool, wish: str) -> policy.View:
     """A bare number says nothing by itself, whatever a classifier reads into it."""
     understood, dialogue, heard = state["understood"], state["dialogue"], state["heard"]
     form = dialogue.get("form") or {}
@@ -80,6 +81,7 @@ def _view(state: TurnState, about_form: forms.About, *, offered_fills: bool) -> 
         form_exact=about_form.exact,
         offered=dialogue.get("offered", ""),
         offered_fills=offered_fills,
+        wish=wish,
         seen=bool(state["message"].get("seen")),
         knows_last_reply=any(line["role"] != "customer" for line in state["recent"]),
     )

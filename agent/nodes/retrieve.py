@@ -13,7 +13,6 @@ from langgraph.runtime import Runtime
 
 from agent.context import AgentContext
 from agent.state import TurnState
-from agent.tools.contract import ACCOUNT
 from agent.understanding.understand import split_clauses
 from retrieval.passages import Audience, Found, Hit, Query
 
@@ -26,7 +25,7 @@ SPEAKS_FOR_ITSELF = 0.8
 
 async def retrieve(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, Any]:
     context = runtime.context
-    audience: Audience = "member" if context.proof >= ACCOUNT else "public"
+    audience: Audience = "member" if context.account else "public"
     query = Query(
         tenant=context.tenant,
         text=str(state["understood"]["normalised"]),

@@ -11,7 +11,6 @@ from typing import Literal
 
 from agent.tools import orders
 from agent.tools.contract import (
-    ACCOUNT,
     Arguments,
     Check,
     Heard,
@@ -53,7 +52,7 @@ class AddressChange:
     name = "address_change"
     arguments = AddressArguments
     effect: Literal["read", "write"] = "write"
-    proof = ACCOUNT
+    does = "order_delivery"
 
     def __init__(self, words: Words) -> None:
         named = words.named

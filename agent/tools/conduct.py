@@ -14,11 +14,12 @@ from agent.tools import forms
 from agent.tools.contract import Heard, Option, Question, Slot, Tool, ToolContext, ToolResult
 from agent.tools.forms import Form
 from agent.tools.words import Words
+from customers.proof.levels import NeedsLevel
 
 ROUNDS = 24
 """More look-ups and questions than the longest form has in one message; a tool that exceeds it is wrong."""
 
-End = Literal["open", "done", "refused", "cancelled", "gave_up", "approval"]
+End = Literal["open", "done", "refused", "cancelled", "gave_up", "approval", "needs_level"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Conducted:
     form: Form | None = None
     result: ToolResult | None = None
     arguments: Mapping[str, Any] | None = None
+    needs: NeedsLevel | None = None
+    """What has to be proven first, at the end that is called so."""
 
 
 async def conduct(tool: Tool, form: Form, heard: Heard, *, words: Words, context: ToolContext) -> Conducted:
@@ -75,11 +78,17 @@ async def _check(tool: Tool, form: Form, *, words: Words, context: ToolContext) 
     if isinstance(checked, ToolResult):
         return _refused(tool, form, checked)
     question = _part(checked.reply, checked.data, words.confirmation)
+    allowed = context.decide(checked.amount)
+    if isinstance(allowed, NeedsLevel):
+        return Conducted("needs_level", (), form=form, needs=allowed)
     form = forms.confirm(form, question, needs_approval=checked.needs_approval, amount=checked.amount)
     return Conducted("open", (question,), form=form)
 
 
 async def _carry_out(tool: Tool, form: Form, context: ToolContext) -> Conducted:
+    allowed = context.decide(form["amount"])
+    if isinstance(allowed, NeedsLevel):
+        return Conducted("needs_level", (), form=form, needs=allowed)
     if form["needs_approval"] and not context.approved_by:
         return Conducted("approval", (), form=form, arguments=form["values"])
     result = await tool.run(form["values"], context)

@@ -1,4 +1,4 @@
-"""What a tool promises: its arguments, whether it changes anything, which proof it needs, and what it asks for.
+"""What a tool promises: its arguments, whether it changes anything, what it does in the table of levels, what it asks for.
 
 `nodes/act.py` is the caller, through `conduct`; `registry.py` lists the members. A tool never writes sentences: it
 answers with the id of a reply file and the values for it, so that the content team owns the words. `customer` is
@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, Protocol, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
+from customers.proof.levels import Allowed, Decision, Standing, decide
+from foundation import errors
+
 Value = str | list[str]
 Values = Mapping[str, Value]
-
-ANONYMOUS, CHANNEL, ACCOUNT = 0, 1, 2
-"""Levels of proof, equal to `customers`' own: nobody known, a name the channel vouches for, a proven shop account."""
 
 
 class Option(TypedDict):
@@ -45,17 +46,44 @@ class OrderSystem(Protocol):
         ...
 
 
+class OwnData(Protocol):
+    """What one conversation may do with the data of its own customer; bound to the conversation, which decides what is proven."""
+
+    async def state(self, purpose: str, state: str) -> bool:
+        """States a consent; whether the use is allowed now. Repeatable."""
+        ...
+
+    async def about(self, language: str) -> Mapping[str, Any]:
+        """Never more than the conversation has proven."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """`account` is the proven account or "" ; `key` = conversation/turn/tool repeats with the turn."""
+    """`account` is the proven account or "" ; `key` = conversation/turn/tool repeats with the turn; `does` is the tool's."""
 
     orders: OrderSystem
     account: str
-    proof: int
+    standing: Standing
+    does: str
     language: Literal["zh", "en"]
     key: str
     intent: str = ""
     approved_by: str = ""
+    own: OwnData | None = None
+
+    def own_data(self) -> OwnData:
+        """Raises `UpstreamUnavailable` where nothing is kept about customers."""
+        if self.own is None:
+            raise errors.UpstreamUnavailable("nothing is kept about customers here", code="no_own_data")
+        return self.own
+
+    def decide(self, amount: str = "") -> Decision:
+        """Whether what is proven is enough for this tool, and for this amount of money. A person who has agreed has
+        looked at who asks."""
+        if self.approved_by:
+            return Allowed()
+        return decide(self.does, self.standing, Decimal(amount) if amount else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +175,9 @@ class Tool(Protocol):
     def effect(self) -> Literal["read", "write"]: ...
 
     @property
-    def proof(self) -> int: ...
+    def does(self) -> str:
+        """Its name in the table of levels."""
+        ...
 
     @property
     def slots(self) -> tuple[Slot, ...]: ...

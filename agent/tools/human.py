@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from agent.tools.contract import ANONYMOUS, Arguments, Check, Option, Slot, ToolContext, ToolResult, Values
+from agent.tools.contract import Arguments, Check, Option, Slot, ToolContext, ToolResult, Values
 
 
 class HumanArguments(Arguments):
@@ -19,7 +19,7 @@ class Human:
     name = "human"
     arguments = HumanArguments
     effect: Literal["read", "write"] = "read"
-    proof = ANONYMOUS
+    does = "reach_a_person"
     slots: tuple[Slot, ...] = ()
 
     async def options(self, slot: str, values: Values, context: ToolContext) -> Sequence[Option] | ToolResult:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from agent.tools import orders
 from agent.tools.contract import (
-    ACCOUNT,
     Arguments,
     Check,
     Heard,
@@ -61,7 +60,7 @@ class InvoiceRequest:
     name = "invoice_request"
     arguments = InvoiceArguments
     effect: Literal["read", "write"] = "write"
-    proof = ACCOUNT
+    does = "order_invoice"
 
     def __init__(self, words: Words) -> None:
         named = words.named

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from agent.tools import orders
-from agent.tools.contract import ACCOUNT, Arguments, Check, Option, Slot, ToolContext, ToolResult, Values
+from agent.tools.contract import Arguments, Check, Option, Slot, ToolContext, ToolResult, Values
 from agent.tools.words import Words
 
 CANCELLABLE = frozenset({"unpaid", "paid"})
@@ -21,7 +21,7 @@ class OrderCancel:
     name = "cancel_order"
     arguments = CancelArguments
     effect: Literal["read", "write"] = "write"
-    proof = ACCOUNT
+    does = "refund_to_original_means"
 
     def __init__(self, words: Words) -> None:
         self.slots = (
@@ -46,7 +46,8 @@ class OrderCancel:
             return orders.refusal({"code": "not_cancellable"}, order_no=wanted.order_no)
         refund = str(order["total"]) if order["state"] == "paid" else ""
         names = orders.item_names(order, context.language)
-        return Check("confirm_cancel", {"order_no": wanted.order_no, "items": names, "refund_amount": refund})
+        data = {"order_no": wanted.order_no, "items": names, "refund_amount": refund}
+        return Check("confirm_cancel", data, amount=refund)
 
     async def run(self, values: Values, context: ToolContext) -> ToolResult:
         wanted = CancelArguments.model_validate(dict(values))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from agent.tools import orders
-from agent.tools.contract import ACCOUNT, Arguments, Check, Option, Slot, ToolContext, ToolResult, Values
+from agent.tools.contract import Arguments, Check, Option, Slot, ToolContext, ToolResult, Values
 
 REFUND_STATES = frozenset({"return_requested", "returned", "refunding", "refunded"})
 OPEN_STATES = frozenset({"unpaid", "paid", "shipped", "in_transit", "out_for_delivery", "exception"})
@@ -24,7 +24,7 @@ class OrderStatus:
     name = "order_status"
     arguments = OrderStatusArguments
     effect: Literal["read", "write"] = "read"
-    proof = ACCOUNT
+    does = "order_status"
 
     def __init__(self, *, named: re.Pattern[str]) -> None:
         self.slots = (

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from agent.tools.contract import ACCOUNT, Heard, Option, ToolContext, ToolResult, Values
+from agent.tools.contract import Heard, Option, ToolContext, ToolResult, Values
+from customers.proof.levels import Allowed
 from foundation import errors
 
 SHOWN = 6
@@ -24,7 +25,7 @@ Order = Mapping[str, Any]
 
 
 def require_account(context: ToolContext) -> None:
-    if context.proof < ACCOUNT or not context.account:
+    if not context.account or not isinstance(context.decide(), Allowed):
         raise errors.NotPermitted("Please sign in first.", code="sign_in")
 
 

@@ -11,7 +11,10 @@ from agent.tools.human import Human
 from agent.tools.invoice_request import InvoiceRequest
 from agent.tools.order_cancel import OrderCancel
 from agent.tools.order_status import OrderStatus
+from agent.tools.own_data.about_me import AboutMe
+from agent.tools.own_data.consent_change import ConsentChange
 from agent.tools.return_request import ReturnRequest
+from agent.tools.verification import Verification
 
 
 def build(language: words.Words) -> Mapping[str, Tool]:
@@ -22,5 +25,9 @@ def build(language: words.Words) -> Mapping[str, Tool]:
         InvoiceRequest(language),
         OrderCancel(language),
         Human(),
+        Verification(language),
+        ConsentChange(language, agrees=False),
+        ConsentChange(language, agrees=True),
+        AboutMe(),
     )
     return {tool.name: tool for tool in tools}

@@ -13,7 +13,6 @@ from pydantic import Field
 
 from agent.tools import orders
 from agent.tools.contract import (
-    ACCOUNT,
     Arguments,
     Check,
     Heard,
@@ -43,7 +42,7 @@ class ReturnRequest:
     name = "return_request"
     arguments = ReturnArguments
     effect: Literal["read", "write"] = "write"
-    proof = ACCOUNT
+    does = "refund_to_original_means"
 
     def __init__(self, words: Words) -> None:
         named = words.named

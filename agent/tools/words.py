@@ -32,18 +32,24 @@ class Words:
     kinds: Mapping[str, re.Pattern[str]]
     numbers: Mapping[str, re.Pattern[str]]
     named: Mapping[str, re.Pattern[str]]
+    wishes: Mapping[str, re.Pattern[str]]
+    """By tool: how customers ask for what is about their own data, said the same everywhere and hence not learned."""
+    purposes: Mapping[str, re.Pattern[str]]
     question: re.Pattern[str]
     how_long: re.Pattern[str]
     measured: re.Pattern[str]
     """A measure word and the one character that names the thing: "盏灯"."""
     elliptic: re.Pattern[str]
     decision: re.Pattern[str]
+    resend: re.Pattern[str]
     how_long_questions: Mapping[str, Mapping[str, str]]
     stop_words: frozenset[str]
     confirmation: tuple[Option, ...]
+    code_options: tuple[Option, ...]
     reason_options: tuple[Option, ...]
     kind_options: tuple[Option, ...]
     task_options: tuple[Option, ...]
+    purpose_options: tuple[Option, ...]
     same_things: tuple[tuple[str, ...], ...]
 
     def first(self, table: Mapping[str, re.Pattern[str]], text: str) -> str | None:
@@ -73,6 +79,7 @@ def load(path: Path = FILE) -> Words:
             "measured",
             "elliptic",
             "decision",
+            "resend",
         )
     }
     return Words(
@@ -84,11 +91,15 @@ def load(path: Path = FILE) -> Words:
             for key, pattern in raw["numbers"].items()
         },
         named=table("named"),
+        wishes=table("wishes"),
+        purposes=table("purposes"),
         how_long_questions=raw["how_long_questions"],
         stop_words=frozenset(raw["stop_words"]),
         confirmation=tuple(raw["options"]["confirmation"]),
+        code_options=tuple(raw["options"]["codes"]),
         reason_options=tuple(raw["options"]["reasons"]),
         kind_options=tuple(raw["options"]["kinds"]),
         task_options=tuple(raw["options"]["tasks"]),
+        purpose_options=tuple(raw["options"]["purposes"]),
         same_things=tuple(tuple(group) for group in raw["same_things"]),
     )

@@ -17,7 +17,7 @@ import structlog
 from channels import degrade
 from channels.contract import MAIN, Channel
 from channels.places import Channels, find_channel
-from channels.promises import Answering, Companion, Companioned, Reaching
+from channels.promises import Answering, Companion, Companioned, Reach, Reaching
 from foundation import conversations
 from foundation.bus.contract import Bus, Entry
 from foundation.clock import Clock
@@ -114,25 +114,10 @@ class Elsewhere:
         channel = self._channels.get((tenant, companion.place))
         if not isinstance(channel, Reaching):
             return None
-        reach = channel.reach(companion.phone)
-        account = account or MAIN
-        key = self._vault.lookup_key("conversation", tenant, name, account, reach.thread)
-        conversation_id = ConversationId(key)
-
-        def begin(connection: sa.Connection) -> Conversation:
-            now = self._clock()
-            found = conversations.find(connection, tenant, conversation_id)
-            if found is None:
-                conversations.ensure(
-                    connection, conversation_id, tenant=tenant, channel=name, account=account,
-                    recipient=reach.recipient, now=now,
-                )  # fmt: skip
-                conversations.change(
-                    connection, tenant, conversation_id, now, reply_context=dict(reach.reply_context)
-                )
-            return conversations.get(connection, tenant, conversation_id)
-
-        return await self._database.write(begin)
+        reach, at = channel.reach(companion.phone), (name, account or MAIN)
+        return await self._database.write(
+            lambda c: begin_with(c, self._vault, tenant, at, reach=reach, now=self._clock())
+        )
 
     async def _write(self, other: Conversation, message: OutboundMessage, reply: Reply) -> None:
         origin = hashlib.sha256(f"{message.conversation_id}\0{message.message_id}".encode()).hexdigest()[:24]
@@ -155,3 +140,21 @@ class Elsewhere:
     def _title(self, channel: str, language: str) -> str:
         titles = self._titles.get(channel, {})
         return titles.get("zh" if degrade.is_chinese(language) else "en", channel)
+
+
+def begin_with(
+    connection: sa.Connection, vault: Vault, tenant: TenantId, at: tuple[str, str], *, reach: Reach, now: datetime
+) -> Conversation:  # fmt: skip
+    """The conversation with a number on a channel's account, begun here when it is new."""
+    name, account = at
+    conversation_id = ConversationId(vault.lookup_key("conversation", tenant, name, account, reach.thread))
+    found = conversations.find(connection, tenant, conversation_id)
+    if found is None:
+        conversations.ensure(
+            connection, conversation_id, tenant=tenant, channel=name, account=account,
+            recipient=reach.recipient, now=now,
+        )  # fmt: skip
+        conversations.change(
+            connection, tenant, conversation_id, now, reply_context=dict(reach.reply_context)
+        )
+    return conversations.get(connection, tenant, conversation_id)

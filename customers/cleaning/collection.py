@@ -20,7 +20,10 @@ from customers import search
 from customers.cleaning import outliers, pipeline, records, statements
 from customers.cleaning.pipeline import Bounds, Counts, Draft, Status
 from customers.cleaning.records import SetAside
+from customers.cleaning.statements import Stated
 from customers.graph.graph import Graph
+from customers.privacy import consents, suppression
+from customers.privacy.consents import Consents
 from customers.profile import learned, orders
 from customers.profile import records as profile_records
 from customers.profile.aggregates import DAY, SEEN, EventType, ProfileEvent
@@ -73,6 +76,8 @@ class Collection:
     database: Database
     profiles: Profiles
     clock: Clock
+    consents: Consents | None = None
+    """None: what a system says about consent is sent back."""
     _spreads: dict[TenantId, tuple[datetime, Mapping[str, outliers.Spread]]] = field(default_factory=dict)
 
     async def add_events(self, tenant: TenantId, rows: Sequence[Any], *, source: str) -> list[RowResult]:
@@ -84,7 +89,7 @@ class Collection:
             drafts = pipeline.clean(rows, self._bounds(connection, tenant), counts)
             results = self._store(connection, tenant, drafts, source)
             pipeline.count_end(drafts, counts)
-            self._count(connection, tenant, source, counts)
+            self.count(connection, tenant, source, counts)
             return results
 
         return await self.database.write(write)
@@ -93,19 +98,22 @@ class Collection:
         """Statements of a system of records. A row is accepted when one of its statements is."""
         _require_few(rows)
 
-        def write(connection: sa.Connection) -> list[RowResult]:
-            counts: Counts = Counter()
-            results = [
-                self._state(connection, tenant, index, row, source=source, counts=counts)
-                for index, row in enumerate(rows)
-            ]
-            counts[("rows", "received")] += len(results)
-            for result in results:
-                counts[("rows", result.status)] += 1
-            self._count(connection, tenant, source, counts)
-            return results
+        return await self.database.write(lambda c: self.state_customers(c, tenant, rows, source=source))
 
-        return await self.database.write(write)
+    def state_customers(
+        self, connection: sa.Connection, tenant: TenantId, rows: Sequence[Any], *, source: str, whole: bool = False
+    ) -> list[RowResult]:  # fmt: skip
+        """In the caller's transaction. `whole`: of a row with one statement that cannot be taken nothing is."""
+        counts: Counts = Counter()
+        results = [
+            self._state(connection, tenant, index, row, source=source, counts=counts, whole=whole)
+            for index, row in enumerate(rows)
+        ]
+        counts[("rows", "received")] += len(results)
+        for result in results:
+            counts[("rows", result.status)] += 1
+        self.count(connection, tenant, source, counts)
+        return results
 
     def note_behaviour(
         self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, seen: Iterable[Seen]
@@ -126,7 +134,7 @@ class Collection:
         drafts = pipeline.clean(rows, self._bounds(connection, tenant), counts)
         results = self._store(connection, tenant, drafts, "behaviour", identity_id=entrance.identity_id)
         pipeline.count_end(drafts, counts)
-        self._count(connection, tenant, "behaviour", counts)
+        self.count(connection, tenant, "behaviour", counts)
         return sum(result.status == "accepted" for result in results)
 
     async def decide(self, tenant: TenantId, one_id: str, *, release: bool, by: str) -> SetAside:
@@ -138,7 +146,7 @@ class Collection:
             found = records.decide(connection, tenant, one_id, state=state, by=by, now=now)
             if release:
                 self._let_in(connection, tenant, found)
-            self._count(connection, tenant, found.source, {("quarantine", state): 1})
+            self.count(connection, tenant, found.source, {("quarantine", state): 1})
             return found
 
         return await self.database.write(write)
@@ -168,6 +176,8 @@ class Collection:
     def _store(
         self, connection: sa.Connection, tenant: TenantId, drafts: list[Draft], source: str, *, identity_id: str = ""
     ) -> list[RowResult]:  # fmt: skip
+        for draft in drafts if not identity_id else ():
+            self._keep_out(connection, tenant, draft, [])
         keys = [self._keys(tenant, draft, source, identity_id) for draft in drafts]
         live = [
             key
@@ -214,6 +224,16 @@ class Collection:
             event_id = f"{source}:{told['id']}"
         return event_id, (owner, self.profiles.vault.lookup_key("content", pipeline.content_of(draft)))
 
+    def _keep_out(
+        self, connection: sa.Connection, tenant: TenantId, draft: Draft, naming: Sequence[suppression.Name]
+    ) -> None:
+        """Who was erased is not brought back by another system, only by writing themselves."""
+        names = [(draft.namespace, draft.value), *naming]
+        if draft.status in ("accepted", "quarantined") and suppression.is_suppressed(
+            connection, self.profiles.vault, tenant, names
+        ):
+            draft.end("rejected", "suppression", "erased")
+
     def identity_id(self, tenant: TenantId, namespace: str, value: str) -> str:
         """The id of a name that the tenant vouches for, as `customers.directory` makes it."""
         return self.profiles.vault.lookup_key("identity", tenant, "vouched", namespace, value)
@@ -225,29 +245,42 @@ class Collection:
         )  # fmt: skip
 
     def _state(
-        self, connection: sa.Connection, tenant: TenantId, index: int, row: Any, *, source: str, counts: Counts
+        self, connection: sa.Connection, tenant: TenantId, index: int, row: Any, *, source: str, counts: Counts,
+        whole: bool,
     ) -> RowResult:  # fmt: skip
         """One customer of a system of records: who, and what it states about them."""
         now = self.clock()
         told = row.get("facts") if isinstance(row, dict) else None
+        agreed = row.get("consents") if isinstance(row, dict) else None
+        told = {} if told is None and agreed else told
         head = {"id": "customer", "type": "message", "channel": "crm", "at": now.isoformat()}
         if isinstance(row, dict):
             head |= {name: row[name] for name in ("identity", "id") if name in row}
             head |= {"at": row["observed_at"]} if row.get("observed_at") is not None else {}
         [draft] = pipeline.clean([head], Bounds(now), counts)
-        if draft.is_open and (not isinstance(told, dict) or not 0 < len(told) <= MOST_FACTS):
+        if draft.is_open and (not isinstance(told, dict) or not 0 < len(told) + bool(agreed) <= MOST_FACTS):
             draft.end("rejected", "types", "facts_missing")
+        if draft.is_open and agreed is not None and not self._can_agree(agreed):
+            draft.end("rejected", "formats", "bad_consents")
+        if draft.is_open and isinstance(told, dict):
+            naming = [(name, str(told[name])) for name in ("phone", "email") if told.get(name)]
+            self._keep_out(connection, tenant, draft, naming)
         if not draft.is_open:
             counts[(draft.step, draft.reason)] += 1
             status: Status = "rejected"
             return RowResult(index, str(draft.fields.get("id", ""))[:120], status, draft.reason, draft.step)
         owner = self.identity_id(tenant, draft.namespace, draft.value)
+        stated = [
+            statements.clean(str(name), written, now, counts)
+            for name, written in cast("dict[str, Any]", told).items()
+        ]
+        bad = next((one for one in stated if one.status != "accepted"), None) if whole else None
+        if bad is not None:
+            return RowResult(index, draft.fields["id"], "rejected", bad.reason, bad.step)
         parts = tuple(
-            self._state_one(
-                connection, tenant, owner, at, (name, written), draft=draft, source=source, counts=counts
-            )
-            for at, (name, written) in enumerate(cast("dict[str, Any]", told).items())
-        )
+            self._state_one(connection, tenant, owner, at, one, draft=draft, source=source)
+            for at, one in enumerate(stated)
+        ) + self._agree(connection, tenant, owner, agreed or {}, first=len(stated))
         if any(part.status in ("accepted", "duplicate") for part in parts):
             self._ensure(connection, tenant, owner, draft)
         best = next(status for status in _BEST if any(part.status == status for part in parts))
@@ -256,12 +289,29 @@ class Collection:
             owner if best != "rejected" else "", parts,
         )  # fmt: skip
 
+    def _can_agree(self, agreed: Any) -> bool:
+        known = consents.purposes().keys() - {consents.SERVICE}
+        return (
+            self.consents is not None
+            and isinstance(agreed, dict)
+            and all(name in known and state in consents.STATES for name, state in agreed.items())
+        )
+
+    def _agree(
+        self, connection: sa.Connection, tenant: TenantId, owner: str, agreed: Mapping[str, str], *, first: int
+    ) -> tuple[RowResult, ...]:  # fmt: skip
+        if self.consents is not None:
+            for purpose, state in agreed.items():
+                self.consents.state(connection, tenant, owner, purpose, state, source="crm")
+        return tuple(
+            RowResult(first + at, f"consent.{purpose}", "accepted") for at, purpose in enumerate(agreed)
+        )
+
     def _state_one(
-        self, connection: sa.Connection, tenant: TenantId, owner: str, at: int, told: tuple[str, Any], *, draft: Draft,
-        source: str, counts: Counts,
+        self, connection: sa.Connection, tenant: TenantId, owner: str, at: int, stated: Stated, *, draft: Draft,
+        source: str,
     ) -> RowResult:  # fmt: skip
-        name, written = str(told[0]), told[1]
-        stated = statements.clean(name, written, self.clock(), counts)
+        name = stated.attribute
         fact = Fact(owner, name, stated.value, "crm", 1, 1.0, draft.fields["at"])
         status = stated.status
         if status == "accepted" and not self.profiles.state(connection, tenant, fact):
@@ -300,9 +350,10 @@ class Collection:
             kept = self._spreads[tenant] = (now, outliers.load(stored))
         return Bounds(now, kept[1])
 
-    def _count(
+    def count(
         self, connection: sa.Connection, tenant: TenantId, source: str, counts: Mapping[tuple[str, str], int]
     ) -> None:
+        """What cleaning changed, kept by day, source, step and reason."""
         records.add_counts(connection, tenant, source=source, day=_day(self.clock()), counts=counts)
 
     def forget_models(self) -> None:

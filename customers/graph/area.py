@@ -89,7 +89,7 @@ def recompute(
     moved: dict[Labels, list[str]] = {}
     for member in area.members.values():
         after = division.labels[member.id]
-        if after != _labels_of(member):
+        if after != labels_of(member):
             moved.setdefault(after, []).append(member.id)
     for key, evidence in area.edges.items():
         reason = division.suppressed.get(key, "")
@@ -99,7 +99,7 @@ def recompute(
         records.change_identity(connection, tenant, ids, customer_id=after.customer, access_id=after.access)
         for some in records.chunks(ids):
             places.relabel_conversations(connection, tenant, some, CustomerId(after.customer))
-        told = [(one, _labels_of(area.members[one]), after) for one in ids if one not in new]
+        told = [(one, labels_of(area.members[one]), after) for one in ids if one not in new]
         history.note_relabelling(connection, tenant, told, at=now, op=op)
 
 
@@ -120,5 +120,5 @@ def _settle_shared(
     return all_seeds
 
 
-def _labels_of(member: Identity) -> Labels:
+def labels_of(member: Identity) -> Labels:
     return Labels(member.customer_id, member.access_id)

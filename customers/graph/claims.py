@@ -36,6 +36,7 @@ claim_table = sa.Table(
     sa.Index("identity_claim_identity", "tenant", "identity_id"),
     sa.Index("identity_claim_lookup", "tenant", "lookup"),
     sa.Index("identity_claim_age", "tenant", "expires_at"),
+    sa.Index("identity_claim_conversation", "tenant", "conversation_id"),
 )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from customers.graph.partition import ACCOUNT, Strength
 from foundation.messages import Identifier
 
-PLATFORM, SESSION, DEVICE = "platform", "session", "device"
+PLATFORM, SESSION, DEVICE, CODE = "platform", "session", "device", "code"
 """Evidence that is one edge however often it is seen: a second message says nothing new about the same two names."""
 
 
@@ -63,6 +63,12 @@ def tie_account(entrance: Identifier, account: Identifier) -> Tie | None:
     if entrance.device:
         return Tie(entrance, account, Strength.LIKELY, DEVICE)
     return Tie(entrance, account, Strength.PROVEN, SESSION)
+
+
+def tie_contact(entrance: Identifier, contact: Identifier) -> Tie | None:
+    """Who came in has shown a code that went to this contact."""
+    tie = tie_account(entrance, contact)
+    return tie if tie is None or tie.evidence == DEVICE else Tie(tie.one, tie.other, tie.strength, CODE)
 
 
 def _bind(vouched: Sequence[Identifier]) -> Iterable[Tie]:

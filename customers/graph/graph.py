@@ -62,10 +62,14 @@ class Graph:
     ) -> Identity:  # fmt: skip
         """The identity that the message came in through. Repeatable, and in any order."""
         sighting = evidence.read(sender)
-        keys = {name: self._lookup(tenant, name, conversation_id) for name in sighting.names}
-        known = records.find_by_lookup(connection, tenant, set(keys.values()), seen_at)
-        # A name that is new has its id from its key, so that two who meet it at once mean the same.
-        ids = {name: known[key].id if key in known else key for name, key in keys.items()}
+        keys = {name: self._lookups(tenant, name, conversation_id) for name in sighting.names}
+        every = {key for lookups in keys.values() for key in lookups}
+        known = records.find_by_lookup(connection, tenant, every, seen_at)
+        # A name that is new has its id from its key, so that two who meet it at once mean the same. Ids stay when keys rotate.
+        ids = {
+            name: next((known[key].id for key in lookups if key in known), lookups[-1])
+            for name, lookups in keys.items()
+        }
         edges = [
             make_edge(ids[tie.one], ids[tie.other], tie.strength, evidence=tie.evidence, at=seen_at)
             for tie in sighting.ties
@@ -78,7 +82,7 @@ class Graph:
             before = records.find_many(connection, tenant, set(ids.values()))
             for name in news:
                 records.add_identity(
-                    connection, tenant, Naming(ids[name], keys[name], name.namespace, name.value, name.proven, name.device),
+                    connection, tenant, Naming(ids[name], keys[name][0], name.namespace, name.value, name.proven, name.device),
                     seen_at=seen_at,
                 )  # fmt: skip
                 if search.kind_of(name.namespace):
@@ -118,7 +122,7 @@ class Graph:
             value=name.value, at=at, expires_at=at + timedelta(days=claims.VALID_DAYS), status="open",
         )  # fmt: skip
         vouched = name.model_copy(update={"proven": True})
-        claims.add(connection, tenant, claim, lookup=self._lookup(tenant, vouched, conversation_id))
+        claims.add(connection, tenant, claim, lookup=self._lookups(tenant, vouched, conversation_id)[0])
 
     def list_conversation(
         self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, identity: Identity
@@ -151,16 +155,24 @@ class Graph:
         return found or self.get(connection, tenant, identity_id)
 
     def find_account(self, connection: sa.Connection, tenant: TenantId, account: str) -> Identity | None:
-        name = Identifier(namespace=ACCOUNT, value=account, proven=True)
-        key = self._lookup(tenant, name, ConversationId(""))
-        return records.find_by_lookup(connection, tenant, [key], self._clock()).get(key)
+        return self.find_vouched(
+            connection, tenant, Identifier(namespace=ACCOUNT, value=account, proven=True)
+        )
+
+    def find_vouched(self, connection: sa.Connection, tenant: TenantId, name: Identifier) -> Identity | None:
+        """Who has this name now, of those for whom a channel or a login has vouched."""
+        keys = self._lookups(tenant, name, ConversationId(""))
+        found = records.find_by_lookup(connection, tenant, keys, self._clock())
+        return next((found[key] for key in keys if key in found), None)
 
     def find_label(
         self, connection: sa.Connection, tenant: TenantId, name: Identifier, conversation_id: ConversationId
     ) -> tuple[str, CustomerId, str] | None:
         """Whose name this is now: identity, customer, access group; the quickest way for whoever needs no more."""
-        lookup = self._lookup(tenant, name, conversation_id)
-        return labels.find_label(connection, tenant, lookup, self._clock())
+        for lookup in self._lookups(tenant, name, conversation_id):
+            if (found := labels.find_label(connection, tenant, lookup, self._clock())) is not None:
+                return found
+        return None
 
     def component(self, connection: sa.Connection, tenant: TenantId, name: str) -> Component:
         """`name`: an identity, or a customer id from any time: it leads on to the customer of today, because a customer
@@ -206,10 +218,14 @@ class Graph:
         )
         return [edge for edge in edges if edge.key not in times or edge.at < times[edge.key]]
 
-    def _lookup(self, tenant: TenantId, name: Identifier, conversation_id: ConversationId) -> str:
-        """A name that nobody vouches for counts within its own conversation, and never meets a vouched one."""
-        scope = ("vouched",) if name.proven else ("claimed", conversation_id)
-        return self._vault.lookup_key("identity", tenant, *scope, name.namespace, name.value)
+    def _lookups(self, tenant: TenantId, name: Identifier, conversation_id: ConversationId) -> list[str]:
+        return self._vault.index_keys(*lookup_parts(tenant, name, conversation_id))
+
+
+def lookup_parts(tenant: TenantId, name: Identifier, conversation_id: ConversationId) -> tuple[str, ...]:
+    """What a name is found by. One that nobody vouches for counts within its own conversation, and never meets a vouched one."""
+    scope = ("vouched",) if name.proven else ("claimed", conversation_id)
+    return ("identity", tenant, *scope, name.namespace, name.value)
 
 
 def make_edge(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -22,7 +23,11 @@ from foundation.messages import TenantId
 from foundation.outward import outbox
 from foundation.storage.database import Sealed, metadata
 
-Kind = Literal["link", "split", "apart", "epoch", "undo"]
+Kind = Literal["link", "split", "apart", "epoch", "undo", "erase"]
+"""`erase` takes the words out of earlier entries and vouches for what is left of them; it concerns nobody who is still known."""
+
+ERASED = "erased"
+"""In place of a reason that was taken out."""
 
 operation_table = sa.Table(
     "identity_op",
@@ -55,6 +60,7 @@ relabelling_table = sa.Table(
     sa.Column("new_access_id", sa.Text, nullable=False),
     sa.Index("identity_relabelling_order", "tenant", "number"),
     sa.Index("identity_relabelling_op", "tenant", "op"),
+    sa.Index("identity_relabelling_identity", "tenant", "identity_id"),
 )
 
 
@@ -142,17 +148,69 @@ def read(
 
 
 def find_break(connection: sa.Connection, tenant: TenantId) -> int | None:
-    """The number of the first operation that does not follow from the one before, or None."""
-    chain, expected = "", 1
+    """The number of the first operation that does not follow from the one before, or None. One whose reason was taken out
+    must be vouched for by the operation that did it."""
+    chain, expected, redacted = "", 1, dict[int, str]()
     table = operation_table.c
     for row in connection.execute(
         sa.select(operation_table).where(table.tenant == tenant).order_by(table.number)
     ):
         values = (row.tenant, row.number, row.at, row.kind, row.actor, row.reason, row.payload, row.undoes)
-        if row.number != expected or row.chain != _chain(chain, values):
+        follows = row.chain == _chain(chain, values)
+        if row.number != expected or not (follows or row.reason == ERASED):
             return int(row.number)
+        if not follows:
+            redacted[row.number] = _rest_of(row)
+        if row.kind == "erase" and follows:
+            for number, rest in json.loads(row.payload)["redacted"].items():
+                if redacted.get(int(number)) == rest:
+                    del redacted[int(number)]
         chain, expected = row.chain, expected + 1
-    return None
+    return min(redacted, default=None)
+
+
+def redact(
+    connection: sa.Connection, tenant: TenantId, names: Collection[str], *, erasure_id: str, now: datetime
+) -> int:  # fmt: skip
+    """Takes the reasons out of all operations about these identities; how many. Before their evidence is deleted, because the
+    operations are found by it."""
+    table = operation_table.c
+    numbers = _operations_about(connection, tenant, names)
+    query = sa.select(operation_table).where(
+        table.tenant == tenant, table.number.in_(numbers) | table.undoes.in_(numbers), table.kind != "erase"
+    )
+    rests = {row.number: _rest_of(row) for row in connection.execute(query) if row.reason != ERASED}
+    if not rests:
+        return 0
+    lock(connection, tenant)
+    connection.execute(
+        sa.update(operation_table)
+        .where(table.tenant == tenant, table.number.in_(rests))
+        .values(reason=ERASED)
+    )
+    payload = {"identities": [], "redacted": rests}
+    record(connection, tenant, kind="erase", actor="erasure", reason=erasure_id, payload=payload, now=now)
+    return len(rests)
+
+
+def _operations_about(connection: sa.Connection, tenant: TenantId, names: Collection[str]) -> set[int]:
+    """By what they did to evidence and pairs; a new holder of a name is found by its ids alone."""
+    edge, apart = metadata.tables["identity_edge"].c, metadata.tables["identity_cannot_link"].c
+    found: set[int] = set()
+    for table, columns in (
+        (edge, (edge.made_by, edge.split_by, edge.undone_by)),
+        (apart, (apart.op, apart.lifted_by)),
+    ):
+        for column, end in product(columns, (table.a, table.b)):
+            query = sa.select(column).where(table.tenant == tenant, end.in_(names), column.is_not(None))
+            found |= set(connection.execute(query.distinct()).scalars())
+    done = operation_table.c
+    epochs = sa.select(done.number, done.payload).where(done.tenant == tenant, done.kind == "epoch")
+    return found | {
+        row.number
+        for row in connection.execute(epochs)
+        if set(json.loads(row.payload)["identities"]) & set(names)
+    }
 
 
 def note_relabelling(
@@ -219,3 +277,9 @@ def _operation(row: sa.Row[Any]) -> Operation:
 
 def _chain(previous: str, values: tuple[Any, ...]) -> str:
     return hashlib.sha256(json.dumps([previous, *values], ensure_ascii=False).encode()).hexdigest()
+
+
+def _rest_of(row: sa.Row[Any]) -> str:
+    """Of everything but the reason, the place in the chain included."""
+    rest = [row.tenant, row.number, row.at, row.kind, row.actor, row.payload, row.undoes, row.chain]
+    return hashlib.sha256(json.dumps(rest).encode()).hexdigest()

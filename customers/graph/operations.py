@@ -175,7 +175,7 @@ class Operations:
         done = history.find(connection, tenant, number)
         if done is None:
             raise errors.NotFound("This operation does not exist.", code="unknown_operation")
-        if done.kind in ("undo", "epoch"):
+        if done.kind in ("undo", "epoch", "erase"):
             raise errors.Conflict("This operation cannot be undone.", code="not_undoable")
         if history.is_undone(connection, tenant, number):
             raise errors.Conflict("This operation was undone already.", code="already_undone")

@@ -72,9 +72,11 @@ def members_of(connection: sa.Connection, tenant: TenantId, customer_ids: Collec
     return set(connection.execute(query).scalars())
 
 
-def labels(connection: sa.Connection, tenant: TenantId) -> list[Labelled]:
-    """Pairs that were proven to be one person, and pairs that somebody has said are two. Only those with a record of both."""
-    return [*_proven(connection, tenant), *_two(connection, tenant)]
+def labels(connection: sa.Connection, tenant: TenantId, *, without: Collection[str] = ()) -> list[Labelled]:
+    """Pairs that were proven to be one person, and pairs that somebody has said are two. Only those with a record of both,
+    and none with an identity that is left out."""
+    found = [*_proven(connection, tenant), *_two(connection, tenant)]
+    return [one for one in found if one[0] not in without and one[1] not in without]
 
 
 def _proven(connection: sa.Connection, tenant: TenantId) -> list[Labelled]:

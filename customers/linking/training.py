@@ -26,6 +26,7 @@ from customers.matching.models import Model
 from customers.matching.online import Matcher, Thresholds
 from customers.matching.records import StoredModel, match_model_table
 from customers.matching.scorer import Scorer
+from customers.privacy.consents import TRAINING, Objectors, nobody
 from foundation import errors
 from foundation.clock import Clock, from_milliseconds
 from foundation.messages import TenantId
@@ -76,8 +77,17 @@ class Version:
 
 
 class Training:
-    def __init__(self, database: Database, matcher: Matcher, linker: Linker, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        matcher: Matcher,
+        linker: Linker,
+        *,
+        clock: Clock,
+        objectors: Objectors = nobody,
+    ) -> None:
         self._database = database
+        self._objectors = objectors
         self._matcher = matcher
         self._linker = linker
         self._clock = clock
@@ -149,10 +159,11 @@ class Training:
         ]  # fmt: skip
 
     def _learn(self, connection: sa.Connection, tenant: TenantId) -> tuple[Model, Verdict]:
-        labelled = known_pairs.labels(connection, tenant)
+        without = self._objectors(connection, tenant, TRAINING)
+        labelled = known_pairs.labels(connection, tenant, without=without)
         held = [one for one in labelled if is_held_back(one)]
         learned = lifecycle.learn(
-            connection, tenant, labelled=[one for one in labelled if not is_held_back(one)]
+            connection, tenant, labelled=[one for one in labelled if not is_held_back(one)], without=without
         )
         live, thresholds = self._matcher.live_model(connection, tenant)
         judge = partial(_judge, connection, tenant, held, thresholds)

@@ -41,13 +41,19 @@ def plain_keys(columns: Columns, rules: Rules) -> list[tuple[str, ...]]:
 
 def block_keys(vault: Vault, tenant: TenantId, columns: Columns, rules: Rules) -> list[int]:
     """Eight bytes each, as the signed number that both databases can store."""
-    return [number_of(vault.lookup_key(_LABEL, tenant, *key)) for key in plain_keys(columns, rules)]
+    return [number_of(vault.index_key(_LABEL, tenant, *key)) for key in plain_keys(columns, rules)]
 
 
-def number_of(lookup_key: str) -> int:
+def every_block_key(vault: Vault, tenant: TenantId, columns: Columns, rules: Rules) -> list[int]:
+    """To find others by, who may still stand under an older key."""
+    plain = plain_keys(columns, rules)
+    return [number_of(one) for key in plain for one in vault.index_keys(_LABEL, tenant, *key)]
+
+
+def number_of(index_key: str) -> int:
     """Its first eight bytes. By the digits of `int`, which are the same thirty-two in another order: the library's decoder is
     written in Python, and a record has twenty keys."""
-    unsigned = int(lookup_key[:13].translate(_DIGITS), 32) >> 1
+    unsigned = int(index_key.rpartition(".")[2][:13].translate(_DIGITS), 32) >> 1
     return unsigned - (1 << 64) if unsigned >> 63 else unsigned
 
 

@@ -7,7 +7,7 @@ nothing against it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
@@ -37,11 +37,13 @@ class Learned:
 
 
 def learn(
-    connection: sa.Connection, tenant: TenantId, *, labelled: Sequence[Labelled] = (), seed: int = 1
-) -> Learned:
+    connection: sa.Connection, tenant: TenantId, *, labelled: Sequence[Labelled] = (), without: Collection[str] = (),
+    seed: int = 1,
+) -> Learned:  # fmt: skip
     """Takes seconds to minutes; for a thread. Learns from trusted columns only: what people type about themselves must
-    not move the weights. Raises `InvalidInput` where there is too little to learn from."""
-    known = dict(records.walk_records(connection, tenant, limit=MOST_RECORDS))
+    not move the weights; and from nobody who is in `without`. Raises `InvalidInput` where there is too little to learn from."""
+    walked = records.walk_records(connection, tenant, limit=MOST_RECORDS)
+    known = {identity: derived for identity, derived in walked if identity not in without}
     columns = [derived.trusted for derived in known.values()]
     model = trainer.fit(online.starting_model(), columns, options=trainer.Options(seed=seed))
     pairs = [(known[a].trusted, known[b].trusted) for a, b, _ in labelled if a in known and b in known]

@@ -125,7 +125,7 @@ class Matcher:
         """Reads only."""
         derived = features.derive(record, self._region)
         live = self._get_live(connection, tenant)
-        keys = blocking.block_keys(self._vault, tenant, derived.columns, live.scorer.model.blocking)
+        keys = blocking.every_block_key(self._vault, tenant, derived.columns, live.scorer.model.blocking)
         found = records.find_by_keys(connection, tenant, keys, cap=blocking.CAP)
         if not found.keys() - {identity_id, *excluded}:
             return Proposal("none", identity_id, model_version=live.version)

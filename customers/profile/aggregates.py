@@ -54,6 +54,14 @@ WEIGHTS: Mapping[str, float] = {
 }
 """What an event says about the interest in its product."""
 
+SERVICE = frozenset(
+    {
+        "ticket_opened", "ticket_closed", "ticket_reopened", "ticket_transferred", "sla_missed", "first_contact", "rated", "score",
+        "message", "channel", "contact", "language",
+    }
+)  # fmt: skip
+"""Families of sums that serving somebody needs: their matters with us, where they write and in which language."""
+
 KEPT_INTERESTS = 200
 """Of one shard; the weakest go first. Twenty are shown, so a person is far below it, and a script that looks at
 everything cannot make the row grow."""
@@ -196,6 +204,20 @@ def _message(event: ProfileEvent, at: int, counts: dict[str, float], sums: dict[
         sums["complaint"] = 1.0
     if threats := len(THREATS & event.signals):
         sums["threat"] = float(threats)
+
+
+def of_service(shard: Shard) -> Shard:
+    """What is kept of somebody who objected to being judged."""
+    return Shard(
+        counts={name: value for name, value in shard.counts.items() if _serves(name)},
+        decayed={name: value for name, value in shard.decayed.items() if _serves(name)},
+        first={name: at for name, at in shard.first.items() if _serves(name)},
+        last={name: at for name, at in shard.last.items() if _serves(name)}, tickets=shard.tickets,
+    )  # fmt: skip
+
+
+def _serves(name: str) -> bool:
+    return name.partition(":")[0] in SERVICE
 
 
 def half_life(name: str) -> float:

@@ -7,7 +7,7 @@ by deleting the newer. A case is what was known of somebody on a day; whether it
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -135,16 +135,19 @@ def close_case(
     )  # fmt: skip
 
 
-def labelled_cases(connection: sa.Connection, tenant: TenantId, kind: Kind) -> list[Case]:
-    """The newest, in an order that does not hang on who they are about."""
+def labelled_cases(
+    connection: sa.Connection, tenant: TenantId, kind: Kind, *, without: Collection[str] = ()
+) -> list[Case]:
+    """The newest, in an order that does not hang on who they are about; none about identities that are left out."""
     table = case_table.c
     query = (
-        sa.select(table.features, table.came_true)
+        sa.select(table.features, table.came_true, table.identity_id)
         .where(table.tenant == tenant, table.kind == kind, table.came_true.is_not(None))
         .order_by(table.at.desc(), table.identity_id)
         .limit(MOST_CASES)
     )
-    return [Case(json.loads(row.features), row.came_true) for row in connection.execute(query)]
+    rows = (row for row in connection.execute(query) if row.identity_id not in without)
+    return [Case(json.loads(row.features), row.came_true) for row in rows]
 
 
 def forget_cases(connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str]) -> int:

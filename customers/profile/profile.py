@@ -22,6 +22,7 @@ from customers.profile import aggregates, facts, figures, learned, records, risk
 from customers.profile.aggregates import ProfileEvent, Shard
 from customers.profile.facts import Chosen, Fact
 from customers.profile.figures import Figures
+from customers.profile.objecting import INFERRED
 from customers.profile.risk import Card, Kind, Risk
 from customers.profile.tags import Tag
 from customers.profile.value import Cuts, Score, Standing, Tier
@@ -79,7 +80,8 @@ class Known:
     judged: bool = True
 
     def after(self, event: ProfileEvent) -> Known:
-        return replace(self, shard=aggregates.after(self.shard, event))
+        shard = aggregates.after(self.shard, event)
+        return replace(self, shard=shard if self.judged else aggregates.of_service(shard))
 
     def at(self, now: datetime, *, preferred: Collection[str] = ()) -> Profile:
         """`preferred` as in `facts.survivors`."""
@@ -111,19 +113,18 @@ class Profiles:
         content: str | None = None, size: float | None = None,
     ) -> bool:  # fmt: skip
         """Counted once: False when this event was there already. `content` and `size` as in `records.Entry`."""
-        entry = records.Entry(event.id, identity_id, event.type, event.at, content, size)
+        judged = self._may_judge(connection, tenant, [identity_id])
+        entry = records.Entry(event.id, identity_id, event.type, event.at, content, size if judged else None)
         if not records.add_event(connection, tenant, entry):
             return False
-        more = aggregates.of_event(event)
+        more = aggregates.of_event(event) if judged else aggregates.of_service(aggregates.of_event(event))
         records.change_shard(connection, tenant, identity_id, now=self.clock(), more=more)
         return True
 
     def state(self, connection: sa.Connection, tenant: TenantId, fact: Fact, *, occasion: str = "") -> bool:
         """A statement about somebody; the same on the same `occasion` (default: its moment) is there once."""
         occasion = occasion or str(to_milliseconds(fact.observed_at))
-        fact_id = self.vault.lookup_key(
-            "fact", tenant, fact.identity_id, fact.attribute, fact.source, fact.value
-        )
+        fact_id = self.fact_id(tenant, fact)
         entry = records.Entry(f"fact:{fact_id}:{occasion}", fact.identity_id, "fact", fact.observed_at)
         if not records.add_event(connection, tenant, entry):
             return False
@@ -137,17 +138,25 @@ class Profiles:
             outbox.tell(connection, tenant, "profile.changed", told, now=self.clock())
         return True
 
+    def fact_id(self, tenant: TenantId, fact: Fact) -> str:
+        """The same for the same statement from the same source, whenever it is made."""
+        return self.vault.lookup_key(
+            "fact", tenant, fact.identity_id, fact.attribute, fact.source, fact.value
+        )
+
     def find(self, connection: sa.Connection, tenant: TenantId, identity_ids: Iterable[str]) -> Known:
         """What is stored about these identities together; empty ones are no error."""
         ids = tuple(dict.fromkeys(identity_ids))[: records.MOST_IDENTITIES]
-        now = self.clock()
+        now, judged = self.clock(), self._may_judge(connection, tenant, ids)
+        shard = records.read_shard(connection, tenant, ids)
+        stated = records.read_facts(connection, tenant, ids)
         return Known(
             identity_ids=ids,
-            shard=records.read_shard(connection, tenant, ids),
-            facts=tuple(records.read_facts(connection, tenant, ids)),
+            shard=shard if judged else aggregates.of_service(shard),
+            facts=tuple(one for one in stated if judged or one.source != INFERRED),
             tags=tuple(records.read_tags(connection, tenant, ids, now)),
-            standing=records.read_standing(connection, tenant, ids),
-            judged=self.may_profile is None or self.may_profile(connection, tenant, ids),
+            standing=records.read_standing(connection, tenant, ids) if judged else None,
+            judged=judged,
             models=self._find_models(connection, tenant, now),
         )
 
@@ -209,6 +218,9 @@ class Profiles:
         for holder in holders:
             told = {"identity_id": holder, "tag": tag}
             outbox.tell(connection, tenant, "tag.removed", told, now=self.clock())
+
+    def _may_judge(self, connection: sa.Connection, tenant: TenantId, ids: Sequence[str]) -> bool:
+        return self.may_profile is None or self.may_profile(connection, tenant, ids)
 
     def forget(self, connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str]) -> int:
         """Everything here about these identities; returns how many rows went. For erasure."""

@@ -253,6 +253,15 @@ def state_fact(connection: sa.Connection, tenant: TenantId, fact_id: str, fact: 
     return int(times) == 1
 
 
+def known_facts(connection: sa.Connection, tenant: TenantId, fact_ids: Iterable[str]) -> set[str]:
+    """Those of them that somebody has stated."""
+    table, ids, found = fact_table.c, list(fact_ids), set[str]()
+    for start in range(0, len(ids), PAGE):
+        query = sa.select(table.id).where(table.tenant == tenant, table.id.in_(ids[start : start + PAGE]))
+        found.update(connection.execute(query).scalars())
+    return found
+
+
 def read_facts(connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str]) -> list[Fact]:
     table = fact_table.c
     query = sa.select(fact_table).where(table.tenant == tenant, table.identity_id.in_(identity_ids))
@@ -341,6 +350,16 @@ def read_standing(
     query = sa.select(standing_table).where(table.tenant == tenant, table.identity_id.in_(identity_ids))
     rows = sorted(connection.execute(query), key=lambda row: (row.at, _TIERS.index(row.tier)))
     return Standing(rows[-1].tier, rows[-1].candidate, rows[-1].nights) if rows else None
+
+
+def orders_of(connection: sa.Connection, tenant: TenantId, identity_id: str) -> list[str]:
+    """The numbers of the orders that count for this identity, as `orders.event_id` writes them."""
+    table = event_table.c
+    query = sa.select(table.id).where(
+        table.tenant == tenant, table.identity_id == identity_id, table.type.in_(["order", "refund"])
+    )
+    parts = (one.split(":", 2) for one in connection.execute(query).scalars())
+    return list(dict.fromkeys(found[2] for found in parts if len(found) == 3))
 
 
 def forget(connection: sa.Connection, tenant: TenantId, identity_ids: Sequence[str]) -> int:

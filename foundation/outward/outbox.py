@@ -46,6 +46,7 @@ event_table = sa.Table(
     sa.Column("data", sa.Text, nullable=False),
     sa.Column("position", sa.BigInteger),
     sa.Index("outward_event_position", "tenant", "position", unique=True),
+    sa.Index("outward_event_lane", "tenant", "lane"),
 )
 
 cursor_table = sa.Table(

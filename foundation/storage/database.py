@@ -42,6 +42,7 @@ QUEUE_LIMIT = 20_000
 READERS = 4
 POSTGRES_THREADS = 12
 _REPEATS = 4
+LOG_PATIENCE_MILLISECONDS = 50
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -50,6 +51,7 @@ _PRAGMAS = (
     "cache_size=-65536",
     "temp_store=MEMORY",
     "foreign_keys=ON",
+    "secure_delete=ON",  # what is deleted is overwritten, or an erased customer would stay in free pages
 )
 
 
@@ -139,6 +141,20 @@ class Database:
         self._pending.add(pending)
         pending.add_done_callback(self._pending.discard)
         return await asyncio.wrap_future(pending)
+
+    async def scrub(self) -> bool:
+        """Empties what still holds rows from before a deletion: the log beside the embedded file, dead rows of a server. False
+        while a reader needs the log; try again."""
+        if self._writer is not None:
+            emptied: asyncio.Future[bool] = self._writer.submit(_EMPTY_LOG)
+            return await emptied
+        return await asyncio.get_running_loop().run_in_executor(self._pool(), self._run_scrub)
+
+    def _run_scrub(self) -> bool:
+        assert self._engine is not None, "the database is not open"
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM")
+        return True
 
     def _start(self) -> None:
         migrations.upgrade(self.url)
@@ -244,7 +260,10 @@ class _GroupWriter:
     def _run(self) -> None:
         with self._engine.connect() as connection:
             while group := self._next_group():
-                _commit(connection, group)
+                _commit(connection, [job for job in group if job.work is not _EMPTY_LOG])
+                for job in group:
+                    if job.work is _EMPTY_LOG:
+                        job.result = _empty_log(connection)
                 _resolve(group)
         self._engine.dispose()
 
@@ -273,6 +292,21 @@ def _commit(connection: sa.Connection, group: list[_Job]) -> None:
             return
         for job in group:
             _commit(connection, [job])
+
+
+def _EMPTY_LOG(_connection: sa.Connection) -> None:  # noqa: N802  # a sign, never called
+    """Stands in the writer's queue for what cannot be done in a transaction."""
+
+
+def _empty_log(connection: sa.Connection) -> bool:
+    """By the writing connection, because two that do it at once may lose commits (`disk.warn_about`). False when a reader
+    needs the log; writers must not wait for it."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    raw.execute(f"PRAGMA busy_timeout={LOG_PATIENCE_MILLISECONDS}")
+    busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    raw.execute("PRAGMA busy_timeout=5000")
+    return not busy
 
 
 def _resolve(group: list[_Job]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -30,11 +30,17 @@ _NAVIGATION: tuple[tuple[str, str, Permission], ...] = (
     ("desk", "/console", "desk.read"),
     ("customers", "/console/customers", "desk.reply"),
     ("reviews", "/console/reviews", "customers.edit"),
+    ("data", "/console/data", "customers.edit"),
+    ("privacy", "/console/privacy", "privacy.erase"),
     ("knowledge", "/console/knowledge", "knowledge.edit"),
     ("prompts", "/console/prompts", "prompts.edit"),
     ("channels", "/console/channels", "channels.manage"),
     ("webhooks", "/console/webhooks", "webhooks.manage"),
 )
+_UNDER_CUSTOMERS = frozenset(
+    {"customers", "reviews", "tags", "segments", "data", "quality", "privacy", "consents", "retention"}
+)
+"""Pages that share one place in the bar; a second bar shows them when one of them is open."""
 _LOG_OUT = "() => fetch('/console/logout', {method: 'POST'}).then(() => location.assign('/console/login'))"
 _LOGO = (
     '<svg viewBox="0 0 48 48" width="26" height="26" aria-hidden="true"><path d="M6 12c10 0 10 12 18 12M6 36c10 0 '
@@ -55,6 +61,13 @@ class Visit:
     """What waits on a page, by its name, beside its name in the bar."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    name: str
+    address: str
+    count: int
+
+
 def draw(visit: Visit, current: str) -> None:
     """The head of the page: style, theme and the bar."""
     ui.add_css((_PAGES / "console.css").read_text(encoding="utf-8"))
@@ -65,19 +78,52 @@ def draw(visit: Visit, current: str) -> None:
             ui.html(_LOGO, sanitize=False)
             ui.label(visit.words("brand"))
         with ui.element("nav").classes("h-nav row"):
-            for name, address, permission in _NAVIGATION:
-                if visit.member.may(permission):
-                    # Plain anchors: NiceGUI puts its mount path before the addresses of its own links.
-                    with ui.element("a").props(f"href={address}").classes("on" if name == current else ""):
-                        ui.label(visit.words(f"nav.{name}"))
-                        if visit.counts.get(name):
-                            ui.label(str(visit.counts[name])).classes("nav-count").mark(f"count-{name}")
+            _draw_links(visit, *_links(visit, current))
         with ui.element("div").classes("h-right"):
             ui.label(f"{visit.member.name} · {visit.words.role(visit.member.role)}").classes("who")
             icon("forum", visit.words("nav.chat")).props("href=/chat target=_blank")
             icon("contrast", visit.words("nav.theme"), lambda: _toggle(dark))
             icon("translate", visit.words("nav.language"), lambda: _change_language(visit))
             icon("logout", visit.words("nav.out")).on("click", js_handler=_LOG_OUT)
+    _draw_second_bar(visit, current)
+
+
+def _links(visit: Visit, current: str) -> tuple[list[_Link], str]:
+    """The first bar: of the pages under customers only the first that the member may see, with all their counts."""
+    shown: list[_Link] = []
+    for link in _allowed(visit):
+        if link.name in _UNDER_CUSTOMERS and shown and shown[-1].name in _UNDER_CUSTOMERS:
+            shown[-1] = replace(shown[-1], count=shown[-1].count + link.count)
+        else:
+            shown.append(link)
+    if current not in _UNDER_CUSTOMERS:
+        return shown, current
+    open_group = next(link for link in shown if link.name in _UNDER_CUSTOMERS)
+    return [replace(link, count=0) if link is open_group else link for link in shown], open_group.name
+
+
+def _draw_second_bar(visit: Visit, current: str) -> None:
+    links = [link for link in _allowed(visit) if link.name in _UNDER_CUSTOMERS]
+    if current in _UNDER_CUSTOMERS and len(links) > 1:
+        with ui.element("nav").classes("h-second row"):
+            _draw_links(visit, links, current)
+
+
+def _allowed(visit: Visit) -> list[_Link]:
+    return [
+        _Link(name, address, visit.counts.get(name, 0))
+        for name, address, permission in _NAVIGATION
+        if visit.member.may(permission)
+    ]
+
+
+def _draw_links(visit: Visit, links: Sequence[_Link], on: str) -> None:
+    for link in links:
+        # Plain anchors: NiceGUI puts its mount path before the addresses of its own links.
+        with ui.element("a").props(f"href={link.address}").classes("on" if link.name == on else ""):
+            ui.label(visit.words(f"nav.{link.name}"))
+            if link.count:
+                ui.label(str(link.count)).classes("nav-count").mark(f"count-{link.name}")
 
 
 def icon(name: str, label: str, action: Callable[[], Any] | None = None) -> ui.button:

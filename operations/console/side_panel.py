@@ -26,7 +26,9 @@ from operations.desk import SYSTEM, Desk, Note
 TURNS_SHOWN = 8
 _EMOTION_TONES = {"angry": "bad", "disappointed": "warn", "anxious": "warn", "happy": "good"}
 _PROOFS = {
+    Proof.ACCOUNT_AND_CODE: ("desk.proven", "good"),
     Proof.ACCOUNT: ("desk.proven", "good"),
+    Proof.CODE: ("desk.proven_by_code", "good"),
     Proof.CHANNEL: ("desk.channel_only", "warn"),
     Proof.ANONYMOUS: ("desk.not_proven", "warn"),
 }

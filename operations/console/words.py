@@ -93,7 +93,7 @@ class Words:
 
 
 def load() -> dict[Language, Words]:
-    texts = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    texts = yaml.load(_FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return {"zh": Words("zh", texts), "en": Words("en", texts)}
 
 

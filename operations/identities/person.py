@@ -89,7 +89,7 @@ class Step:
 
     @property
     def can_be_undone(self) -> bool:
-        return not self.undone and self.operation.kind not in ("undo", "epoch")
+        return not self.undone and self.operation.kind not in ("undo", "epoch", "erase")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ delivery_table = sa.Table(
     sa.Column("error", sa.Text, nullable=False, server_default=""),
     sa.Column("milliseconds", sa.Integer, nullable=False, server_default="0"),
     sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Index("webhook_delivery_lane_all", "tenant", "lane"),
     sa.Index("webhook_delivery_once", "tenant", "webhook_id", "position", unique=True),
     sa.Index("webhook_delivery_open", "tenant", "webhook_id", "state", "position"),
     sa.Index("webhook_delivery_lane", "tenant", "webhook_id", "state", "lane", "position"),

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service.remotely import channels as channel_commands
+from service.remotely import customer_data as data_commands
 from service.remotely import customers as customer_commands
 from service.remotely import terminal
 from service.remotely import webhooks as webhook_commands
 
 channels = typer.Typer(no_args_is_help=True, help="Accounts of channels: list, form, add, test, remove.")
 customers = typer.Typer(
-    no_args_is_help=True, help="Who is who: find, show, link, split, undo, reviews, models."
+    no_args_is_help=True, help="Who is who: find, show, link, split, undo, reviews, models; import."
 )
 webhooks = typer.Typer(no_args_is_help=True, help="Webhooks: who is called when something happens.")
 
@@ -157,6 +159,29 @@ def customers_models(
     if live >= 0:
         terminal.guard(lambda: terminal.run(customer_commands.make_live(settings, live, reason=reason)))
     terminal.guard(lambda: terminal.run(customer_commands.models(settings)))
+
+
+@customers.command("import")
+def customers_import(
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="A table as CSV; the first row names its columns."),
+    ],
+    preview: Annotated[bool, typer.Option(help="Only say what would happen.")] = False,
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", help="COLUMN=TARGET; COLUMN= leaves it out. Several times.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Where the table comes from, for the counts.")] = "import",
+    left_out: Annotated[
+        Path | None, typer.Option(help="Write the rows that stay out into this file, with the reasons.")
+    ] = None,
+) -> None:
+    """Take customers in from a table; exit code 1 when a row stays out."""
+    settings = terminal.settings(quiet=True)
+    done = data_commands.take_in(
+        settings, file, maps=map_ or [], source=source, preview=preview, left_out=left_out
+    )
+    raise typer.Exit(terminal.guard(lambda: terminal.run(done)))
 
 
 WebhookId = Annotated[str, typer.Argument(help="Its id, from `huiliu webhooks list`.")]

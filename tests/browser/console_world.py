@@ -18,8 +18,10 @@ from foundation.settings import load
 from operations.staff import Member, Role
 from retrieval.index_memory import MemoryIndex
 from service import http, wiring
+from tests.conftest import start_from_template
 from tests.fakes.web_chat_house import free_port, serving
 from tests.journeys.conftest import VECTORS, few_articles
+from tests.unit.agent.shop_tools import Shop
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -119,7 +121,9 @@ async def open_world(
         channels=list(channels),
         **changed,
     )
-    system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS)
+    start_from_template(settings.sql_url)
+    VECTORS.parent.mkdir(exist_ok=True)
+    system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS, orders=Shop(settings.data_dir))
     app = http.application(system)
     async with app.router.lifespan_context(app), serving(app, listener), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

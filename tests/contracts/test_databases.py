@@ -346,11 +346,11 @@ command.upgrade(config, "head")
 
 
 async def test_schema_is_made_once_when_two_processes_start_on_an_empty_server(
-    postgres_url: str, tmp_path: Path
+    empty_postgres_url: str, tmp_path: Path
 ) -> None:
     """Both are held at the lock until both are seen waiting for it."""
     (tmp_path / "0001_first.py").write_text(REVISION.format(last=""))
-    engine = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(empty_postgres_url, isolation_level="AUTOCOMMIT")
     waiting = sa.text(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -359,7 +359,7 @@ async def test_schema_is_made_once_when_two_processes_start_on_an_empty_server(
         holder.exec_driver_sql("SELECT pg_advisory_lock(7120541)")
         processes = [
             await asyncio.create_subprocess_exec(
-                sys.executable, "-c", MIGRATE, postgres_url, str(tmp_path), cwd=ROOT
+                sys.executable, "-c", MIGRATE, empty_postgres_url, str(tmp_path), cwd=ROOT
             )
             for _ in range(2)
         ]

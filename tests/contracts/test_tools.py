@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent.tools import contract
 from agent.tools.contract import ToolResult
-from customers.directory import Proof
+from customers.proof import levels
 from foundation import errors
 from prompts.library import FOLDER
 from prompts.source import parse
@@ -30,9 +29,14 @@ GOOD: Mapping[str, dict[str, Any]] = {
     },
     "cancel_order": {"order_no": "SQ2026010007"},
     "human": {},
+    "verification": {},
+    "consent_refuse": {"purpose": "profiling"},
+    "consent_give": {"purpose": "profiling"},
+    "about_me": {},
 }  # fmt: skip
-WRITING = [name for name, tool in TOOLS.items() if tool.effect == "write"]
-READING_SHOP = [name for name, tool in TOOLS.items() if tool.proof == contract.ACCOUNT]
+ABOUT_THEMSELVES = ("consent_refuse", "consent_give", "about_me")
+READING_SHOP = [name for name in TOOLS if name not in ("human", "verification", *ABOUT_THEMSELVES)]
+WRITING = [name for name in READING_SHOP if TOOLS[name].effect == "write"]
 
 
 @pytest.fixture
@@ -45,12 +49,11 @@ def test_the_suite_knows_every_tool() -> None:
     assert {name for name in TOOLS} == {tool.name for tool in TOOLS.values()}
 
 
-def test_levels_of_proof_are_those_of_the_directory() -> None:
-    assert (contract.ANONYMOUS, contract.CHANNEL, contract.ACCOUNT) == (
-        Proof.ANONYMOUS,
-        Proof.CHANNEL,
-        Proof.ACCOUNT,
-    )
+@pytest.mark.parametrize("name", TOOLS)
+def test_what_it_does_stands_in_the_table_of_levels(name: str) -> None:
+    needed = levels.actions()[TOOLS[name].does].level
+    assert needed is not None
+    assert (needed >= levels.Level.CODE) == (name in READING_SHOP or name == "consent_give")
 
 
 @pytest.mark.parametrize("name", TOOLS)

@@ -17,7 +17,8 @@ from foundation.clock import Clock, utc_now
 from foundation.events import ConversationReturned, Event
 from foundation.messages import ConversationId, MessageId, OutboundMessage, Reply, TenantId
 from foundation.security import Vault
-from foundation.storage.database import Database, metadata
+from foundation.storage.database import Database
+from tests.conftest import start_from_template
 
 VAULT = Vault(b"0123456789abcdef0123456789abcdef")
 DEMO = TenantId("demo")
@@ -108,9 +109,9 @@ def make_bus(database: Database, clock: Clock, lease_seconds: float) -> Bus:
 async def running(
     url: str, clock: Any, *, queue_limit: int = 20_000, lease_seconds: float = 30.0
 ) -> AsyncIterator[Machine]:
+    start_from_template(url)
     database = Database(url, VAULT, queue_limit=queue_limit)
     await database.open()
-    await database.write(metadata.create_all)
     await database.write(test_metadata.create_all)
     machine = Machine(database, clock, lease_seconds)
     machine.bus = await machine.replica()

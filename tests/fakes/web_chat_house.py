@@ -248,7 +248,9 @@ def free_port() -> tuple[socket.socket, int]:
 @asynccontextmanager
 async def serving(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     """A real server in this loop, on a socket that is already bound."""
-    config = uvicorn.Config(app, log_level="warning", lifespan="off", ws_max_size=2**20)
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan="off", ws_max_size=2**20, timeout_graceful_shutdown=1
+    )  # a long poll would be waited for to its end
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve([listener]))
     while not server.started:

@@ -23,8 +23,8 @@ def test_revisions_make_exactly_the_declared_tables_on_sqlite(tmp_path: Path) ->
     _compare(f"sqlite:///{tmp_path / 'schema.db'}")
 
 
-def test_revisions_make_exactly_the_declared_tables_on_postgres(postgres_url: str) -> None:
-    _compare(postgres_url)
+def test_revisions_make_exactly_the_declared_tables_on_postgres(empty_postgres_url: str) -> None:
+    _compare(empty_postgres_url)
 
 
 def test_every_table_has_a_tenant() -> None:

@@ -239,7 +239,7 @@ async def open_world(folder: Path, settings: Mapping[str, str] | None = None) ->
         theatre = Theatre(stage.cast(), [listeners[name] for name in NAMES])
         theatre.start()
         stack.push_async_callback(asyncio.to_thread, theatre.close)
-        product = await stack.enter_async_context(opened(chosen))
+        product = await stack.enter_async_context(opened(chosen, served=True))
         client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS)
         await stack.enter_async_context(client)
         worlds.append(World(product, chosen.address, client, stage.platforms, mailbox))

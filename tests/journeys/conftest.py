@@ -19,6 +19,7 @@ from retrieval.index_memory import MemoryIndex
 from service import http, wiring
 from service.operator import make_pass
 from tests.conftest import start_from_template
+from tests.unit.agent.shop_tools import Shop
 
 ROOT = Path(__file__).parent.parent.parent
 VECTORS = ROOT / ".pytest_cache" / "vectors.db"
@@ -59,8 +60,12 @@ def few_articles(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, **replaced: Any) -> AsyncIterator[Product]:
+async def opened(settings: Settings, *, served: bool = False, **replaced: Any) -> AsyncIterator[Product]:
+    """`served`: with the shop's order system as a process of its own; otherwise the same code of it in this process."""
     start_from_template(settings.sql_url)
+    VECTORS.parent.mkdir(exist_ok=True)
+    if not served:
+        replaced.setdefault("orders", Shop(settings.data_dir))
     system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS, **replaced)
     app = http.application(system)
     async with app.router.lifespan_context(app):
@@ -71,7 +76,6 @@ async def opened(settings: Settings, **replaced: Any) -> AsyncIterator[Product]:
 
 @pytest.fixture
 async def product(tmp_path: Path) -> AsyncIterator[Product]:
-    VECTORS.parent.mkdir(exist_ok=True)
     settings = load(
         data_dir=tmp_path / "var",
         articles=few_articles(tmp_path / "articles"),

@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from foundation.bus.records import DONE, inbox_table, outbox_table
-from foundation.storage.database import Database, metadata
+from foundation.storage.database import Database
 from tests.fakes.bus_child import SLOTS, answered_table
 from tests.fakes.bus_machines import VAULT, test_metadata
 
@@ -75,7 +75,6 @@ async def story(request: pytest.FixtureRequest, tmp_path: Path) -> Story:
     )
     database = Database(url, VAULT)
     await database.open()
-    await database.write(metadata.create_all)
     await database.write(test_metadata.create_all)
     await database.close()
     return Story(url, tmp_path / "provider.txt")

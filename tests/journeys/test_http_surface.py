@@ -35,6 +35,8 @@ from service import http, keys, wiring
 from service.operator import make_pass
 from service.routes import staff_forms
 from service.routes.channels import AccountForm
+from service.routes.people import privacy
+from service.routes.people.verifications import Answered, Wanted
 from service.simulate.stage import bind
 from tests.journeys.conftest import VECTORS, few_articles
 
@@ -50,10 +52,13 @@ BODIES: dict[str, type[BaseModel]] = {
     "POST /v1/conversations/{conversation_id}/messages": codec.SendForm,
     "POST /v1/conversations/{conversation_id}/read": codec.SeqForm,
     "POST /v1/conversations/{conversation_id}/stop": codec.StopForm,
+    "POST /v1/verifications": Wanted,
+    "POST /v1/verifications/{id}/check": Answered,
     "POST /v1/staff/login": staff_forms.LogIn,
     "POST /v1/desk/conversations/{id}/reply": staff_forms.Say,
     "POST /v1/desk/conversations/{id}/note": staff_forms.Say,
     "POST /v1/desk/approvals/{id}": staff_forms.Decide,
+    "POST /v1/customers/{id}/erasures": privacy.Asked,
     "POST /v1/knowledge/import": staff_forms.Import,
     "POST /v1/knowledge/preview": staff_forms.Preview,
     "PUT /v1/knowledge/articles/{language}/{id}": staff_forms.Article,

@@ -415,7 +415,8 @@ async def test_slow_reader_is_let_go_and_holds_nobody_up(house: House) -> None:
                 seq = await house.say(browser.conversation_id, "长" * 40_000, number=number)
                 await quick.until("message", seq=seq)
             assert quick.seqs()[-120:] == list(range(seq - 119, seq + 1))
-        assert await tab.closed() == 4408
+        # 1006 where the reader took so long that even the word of parting was no longer waited for.
+        assert await tab.closed() in (4408, 1006)
         assert len(tab.seqs()) < 120
     async with browser.socket(last_seq=seq - 3) as again:
         await again.until("message", seq=seq)

@@ -36,7 +36,7 @@ from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Signal
-from foundation.messages import Attachment, InboundMessage
+from foundation.messages import Attachment, ConversationId, InboundMessage
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +86,9 @@ class AppChannel:
         self._endpoints = Endpoints(
             parts, self._lobby, files, sessions=self._sessions, surroundings=surroundings
         )
+
+    def visited(self, token: str) -> ConversationId:
+        return self._sessions.read(token).conversation_id
 
     @property
     def address(self) -> str:

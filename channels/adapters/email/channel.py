@@ -76,6 +76,10 @@ class EmailChannel:
         )
 
     @property
+    def mailbox(self) -> str:
+        return self._box.address
+
+    @property
     def address(self) -> str:
         """Mails are fetched."""
         return ""

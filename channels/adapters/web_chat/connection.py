@@ -32,7 +32,7 @@ from channels.promises import Media
 from foundation import errors
 from foundation.conversations import Conversation
 from foundation.live import Signal
-from foundation.messages import Attachment, InboundMessage
+from foundation.messages import Attachment, ConversationId, InboundMessage
 
 
 class Settings(BaseModel):
@@ -65,7 +65,7 @@ class WebChat:
         pace = Pace(surroundings.clock)
         self._rooms = Rooms(surroundings.tenant, surroundings.database, surroundings.hub)
         self._files = files = Uploads(surroundings, f"{self.origins.public}/t/{surroundings.tenant}")
-        sessions = Sessions(surroundings, settings.site_key)
+        self._sessions = sessions = Sessions(surroundings, settings.site_key)
         parts = Parts(
             passes=sessions,
             messages=Messages(
@@ -82,6 +82,9 @@ class WebChat:
             parts, self._lobby, files, sessions=sessions, origins=self.origins, site_key=settings.site_key,
             brand=settings.brand,
         )  # fmt: skip
+
+    def visited(self, token: str) -> ConversationId:
+        return self._sessions.read(token).conversation_id
 
     @property
     def hosts(self) -> str:

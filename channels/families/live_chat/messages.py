@@ -21,6 +21,7 @@ from foundation import conversations, errors
 from foundation.conversations import Conversation, Message, conversation_table, message_table, queue_order
 from foundation.live import Signal
 from foundation.messages import Attachment
+from foundation.security import hide_codes, network_key
 
 PAGE_LIMIT = 200
 
@@ -69,8 +70,11 @@ class Messages:
         self._pace = pace
         self._uploads = uploads
 
-    async def send(self, who: Pass, form: codec.SendForm, door: Door) -> tuple[Frame, bool]:
-        """The receipt, the same for every repeat, and whether the message is new. Raises `Conflict` when other content
+    async def send(
+        self, who: Pass, form: codec.SendForm, door: Door, *, host: str = ""
+    ) -> tuple[Frame, bool]:
+        """The receipt, the same for every repeat, and whether the message is new. `host`: from where it comes, of which a
+        digest goes along. Raises `Conflict` when other content
         came under this id before, `Exhausted`, `NotFound` for somebody else's upload."""
         message_id = codec.message_id(who.conversation_id, form.client_msg_id)
         self._pace.spend_message(who.visitor, message_id)
@@ -79,6 +83,8 @@ class Messages:
             form, who, channel=self._channel, account=self._site, device=self._device, attachments=attachments,
             now=self._around.clock(),
         )  # fmt: skip
+        if network := network_key(self._around.vault, who.tenant, host):
+            inbound = inbound.model_copy(update={"event_data": {"network": network}})
         accepted = await door.accept(inbound, form.model_dump_json().encode("utf-8", "backslashreplace"))
         self._rooms.expect(who.conversation_id)
         if accepted.new:
@@ -86,7 +92,8 @@ class Messages:
             return receipt, True
         stored = await self.find(who, message_id)
         sent = tuple(one.as_sent() for one in stored.attachments)
-        if stored.text != texts.clean(form.text)[0] or sent != attachments:
+        said = texts.clean(form.text)[0]
+        if stored.text not in (said, hide_codes(said)) or sent != attachments:
             raise errors.Conflict(
                 "Another message was already sent under this client_msg_id.", code="client_msg_id_reused"
             )

@@ -80,7 +80,8 @@ class Routes:
         if request.method == "GET":
             return await self._list(request, who)
         form = await answers.read_form(request, codec.SendForm, BODY_LIMIT)
-        receipt, new = await self._parts.messages.send(who, form, door)
+        host = request.client.host if request.client else ""
+        receipt, new = await self._parts.messages.send(who, form, door, host=host)
         return JSONResponse(receipt, 201 if new else 200)
 
     async def _list(self, request: Request, who: Pass) -> Response:

@@ -220,7 +220,8 @@ class ChatSocket:
     async def _send(self, frame: codec.Send) -> None:
         if self._parts.clock() >= self.who.expires_at:
             raise Closed(4401, "token_expired")
-        receipt, new = await self._parts.messages.send(self.who, frame, self._door)
+        host = self._websocket.client.host if self._websocket.client else ""
+        receipt, new = await self._parts.messages.send(self.who, frame, self._door, host=host)
         if not new:
             # The echo may have gone out before; a client that lost it gets its confirmation again.
             stored = await self._parts.messages.find(self.who, receipt["id"])

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.tools import contract, registry, words
 from agent.writing import Writing
+from customers.proof.levels import Standing
 from demo.shop import order_answers, order_server, return_policy, seed
 from demo.shop.order_book import OrderBook
 from demo.shop.order_store import OrderStore
@@ -69,9 +70,10 @@ def context(
     key: str = "c/1/tool",
     intent: str = "",
     approved_by: str = "",
+    does: str = "order_status",
 ) -> contract.ToolContext:
     return contract.ToolContext(
-        orders=orders, account=account, proof=contract.ACCOUNT if account else contract.ANONYMOUS, language="zh",
+        orders=orders, account=account, standing=Standing(account=bool(account)), does=does, language="zh",
         key=key, intent=intent, approved_by=approved_by,
     )  # fmt: skip
 

@@ -68,3 +68,45 @@ async def test_each_tenant_has_a_chain_of_its_own(
     await _write(database, other, clock, count=2)
     assert [entry.number for entry in await database.read(lambda c: audit.read(c, other))] == [2, 1]
     assert await database.read(lambda c: audit.find_break(c, other)) is None
+
+
+async def test_words_about_somebody_go_and_the_chain_holds_and_still_tells(
+    either_database: Database, tenant: TenantId, clock: StandingClock
+) -> None:
+    await _write(either_database, tenant, clock)
+    seen, changed = await either_database.write(
+        lambda c: audit.redact(c, tenant, {"c2", "c4"}, by="era_1", after=0, now=clock(), limit=3)
+    )
+    assert (seen, changed) == (3, 1)
+    seen, changed = await either_database.write(
+        lambda c: audit.redact(c, tenant, {"c2", "c4"}, by="era_1", after=3, now=clock())
+    )
+    assert (seen, changed) == (None, 1)
+    entries = {one.number: one for one in await either_database.read(lambda c: audit.read(c, tenant))}
+    assert entries[2].detail == entries[4].detail == {"redacted": "era_1"}
+    assert (entries[2].actor, entries[2].subject, entries[3].detail) == ("mei", "c2", {"n": 3})
+    assert await either_database.read(lambda c: audit.find_break(c, tenant)) is None
+    _, again = await either_database.write(
+        lambda c: audit.redact(c, tenant, {"c2", "c4"}, by="era_2", after=0, now=clock())
+    )
+    assert again == 0, "once is enough"
+
+
+@pytest.mark.parametrize(
+    ("number", "change"),
+    [
+        (2, {"actor": "li"}),
+        (3, {"detail": '{"redacted": "era_1"}'}),
+        (6, {"detail": '{"redacted": "era_1"}'}),
+    ],
+    ids=["what is left of it", "one nobody vouches for", "the one that vouches"],
+)
+async def test_break_is_found_behind_words_that_were_taken_out(
+    database: Database, tenant: TenantId, clock: StandingClock, number: int, change: dict[str, Any]
+) -> None:
+    await _write(database, tenant, clock)
+    await database.write(lambda c: audit.redact(c, tenant, {"c2"}, by="era_1", after=0, now=clock()))
+    await database.write(
+        lambda c: c.execute(sa.update(audit_table).where(audit_table.c.number == number).values(**change))
+    )
+    assert await database.read(lambda c: audit.find_break(c, tenant)) is not None

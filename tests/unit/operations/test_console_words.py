@@ -21,11 +21,12 @@ FAMILIES_BY_CODE = {
     "keys", "nav", "version", "verdict", "audience", "language", "failure", "behaviour", "kind", "refusal", "shut",
     "fact", "tag", "source", "origin", "why", "risk", "tier", "badge", "name_of", "deed", "refused", "match",
     "webhook_answer", "webhook_state", "webhook_state_help",
-    "webhook_delivery", "webhook_span",
+    "webhook_delivery", "webhook_span", "erased", "erasure_state", "erasure_step",
+    "import_state", "preview", "teach", "data_head", "consent_state", "consent_source", "consent_because", "consent_effect",
 }  # fmt: skip
 """Families whose keys are made from a code, such as `order.shipped`."""
 MADE = re.compile(
-    r"^(knowledge|prompts)\.(tab_\w+|withdraw|save|publish|discard|keep_mine|take_theirs|title|id|language|audience|replies|agent|snippets)$|^fact\.(last_in|last_out|errors|token|window|refused|dead)(_help)?$|^webhooks\.(test|secret|remove|url|description)$"
+    r"^(knowledge|prompts)\.(tab_\w+|withdraw|save|publish|discard|keep_mine|take_theirs|title|id|language|audience|replies|agent|snippets)$|^fact\.(last_in|last_out|errors|token|window|refused|dead)(_help)?$|^privacy\.(stays|shared|in_work)$|^webhooks\.(test|secret|remove|url|description)$"
 )
 
 

@@ -137,7 +137,7 @@ def test_each_role_has_its_powers_and_no_more() -> None:
     assert may("agent") == {"desk.read", "desk.reply"}
     assert not may("editor") & {"desk.reply", "desk.approve", "staff.manage"}
     assert may("qa") == {"quality.run", "desk.read"}
-    assert may("admin") - may("manager") == {"staff.manage"}
+    assert may("admin") - may("manager") == {"staff.manage", "keys.rotate"}
     member = Member(TenantId("demo"), "1", "mei", "Mei", "agent")
     with pytest.raises(errors.NotPermitted):
         member.require("desk.approve")

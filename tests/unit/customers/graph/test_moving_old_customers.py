@@ -76,7 +76,11 @@ def fill(engine: sa.Engine, vault: Vault) -> None:
 def test_old_customers_become_a_graph(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, vault: Vault
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'old.db'}" if kind == "sqlite" else request.getfixturevalue("postgres_url")
+    url = (
+        f"sqlite:///{tmp_path / 'old.db'}"
+        if kind == "sqlite"
+        else request.getfixturevalue("empty_postgres_url")
+    )
     command.upgrade(migrations.configuration(url), BEFORE)
     engine = sa.create_engine(url)
     engine.dialect.vault = vault  # type: ignore[attr-defined]  # read by Sealed

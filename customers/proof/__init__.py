@@ -1,0 +1,1 @@
+"""What a session has proven, and what that opens: one table, and one decision about it."""

@@ -1,0 +1,1 @@
+"""Customers in bulk: imports from tables, exports, and what cleaning did to data."""

@@ -1,0 +1,1 @@
+"""What people may ask about their data, put together for the running process."""

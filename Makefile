@@ -40,7 +40,7 @@ $(BROWSER):
 	@touch $@
 
 test: $(STAMP) $(BROWSER)  ## run all tests
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)  ## format, lint, types, floors, generated files
 	$(BIN)/ruff format --check .

@@ -7,10 +7,13 @@ and a customer's `{{ … }}` is just characters, because what was inserted is ne
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from types import CodeType
 from typing import Any
 
 from jinja2 import BaseLoader, StrictUndefined, Template, TemplateError, TemplateNotFound, meta, nodes
@@ -40,6 +43,9 @@ _FORBIDDEN = (nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block, nodes.
 
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
+
+    def compile(self, source: Any, *arguments: Any, **named: Any) -> Any:
+        return _code(source) if isinstance(source, str) else super().compile(source, *arguments, **named)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A key of a mapping or a fact of the loop, never an attribute: a string's methods can build gigabytes."""
@@ -108,10 +114,10 @@ def compiled(body: Body, language: Language, find: FindBody) -> Compiled:
 def includes(body: Body) -> list[str]:
     """Ids of the snippets that the text names itself; none when it is not a template."""
     try:
-        tree = _environment(lambda _id, _language: None, "zh").parse(body.text)
+        found = _read(body.text).includes
     except TemplateSyntaxError:
         return []
-    return [name.removesuffix(".md") for name in meta.find_referenced_templates(tree) if name is not None]
+    return [name.removesuffix(".md") for _line, name in found if name is not None]
 
 
 def check(source: Source, find: FindBody, *, all_inputs_used: bool) -> list[Fault]:
@@ -162,42 +168,37 @@ def _environment(find: FindBody, language: Language) -> _Environment:
 def _check_body(
     body: Body, language: Language, *, find: FindBody, known: set[str], depth: int = 0
 ) -> tuple[list[Fault], set[str]]:
-    environment = _environment(find, language)
     try:
-        tree = environment.parse(body.text)
-        environment.compile(tree)
+        text = _read(body.text)
     except TemplateSyntaxError as error:
         line = body.line + error.lineno - 1
         return [Fault(line, f"{error.message}; look at the brackets and names there")], set()
     faults = [
-        Fault(
-            body.line + node.lineno - 1,
-            f"{type(node).__name__.lower()} is not allowed in a prompt; remove it",
-        )
-        for node in tree.find_all(_FORBIDDEN)
+        Fault(body.line + line - 1, f"{name} is not allowed in a prompt; remove it")
+        for line, name in text.forbidden
     ]
-    used = meta.find_undeclared_variables(tree)
-    lines = _lines_of_names(tree)
     faults += [
         Fault(
-            body.line + lines.get(name, 1) - 1,
+            body.line + line - 1,
             f"{name} is not an input of this prompt; inputs are: {', '.join(sorted(known))}",
         )
-        for name in sorted(used - known)
+        for name, line in sorted(text.names.items())
+        if name not in known
     ]
-    for node in tree.find_all(nodes.Include):
-        inner_faults, inner_used = _check_include(node, language, find=find, known=known, depth=depth)
-        faults += [Fault(body.line + node.lineno - 1, fault.message) for fault in inner_faults]
+    used = set(text.names)
+    for line, name in text.includes:
+        inner_faults, inner_used = _check_include(name, language, find=find, known=known, depth=depth)
+        faults += [Fault(body.line + line - 1, fault.message) for fault in inner_faults]
         used |= inner_used
     return faults, used
 
 
 def _check_include(
-    node: nodes.Include, language: Language, *, find: FindBody, known: set[str], depth: int
+    included: str | None, language: Language, *, find: FindBody, known: set[str], depth: int
 ) -> tuple[list[Fault], set[str]]:
-    if not isinstance(node.template, nodes.Const) or not str(node.template.value).startswith("snippets/"):
+    if included is None or not included.startswith("snippets/"):
         return [Fault(0, 'only snippets can be included, by name: {% include "snippets/name" %}')], set()
-    name = str(node.template.value).removesuffix(".md")
+    name = included.removesuffix(".md")
     body = find(name, language)
     if body is None:
         return [Fault(0, f"there is no {name}; write the file or remove the include")], set()
@@ -228,13 +229,49 @@ def _failing_line(error: errors.InvalidInput) -> int:
     return line
 
 
-def _lines_of_names(tree: nodes.Template) -> dict[str, int]:
+@dataclass(frozen=True)
+class _Text:
+    """What one text names, by itself; lines count from 1 in the text."""
+
+    forbidden: tuple[tuple[int, str], ...]
+    names: Mapping[str, int]
+    """What it expects from outside, with the line where it first stands."""
+    includes: tuple[tuple[int, str | None], ...]
+    """None where the name is not plainly written."""
+
+
+# The same texts are looked at several times: a snippet by each prompt that includes it, everything again at each
+# edit. Nothing but the characters decides the result, so it is kept.
+@functools.lru_cache(maxsize=2048)
+def _read(text: str) -> _Text:
+    """Raises `TemplateSyntaxError`."""
+    tree = _PLAIN.parse(text)
     lines: dict[str, int] = {}
     for node in tree.find_all(nodes.Name):
         lines.setdefault(node.name, node.lineno)
-    return lines
+    found = _Text(
+        forbidden=tuple((node.lineno, type(node).__name__.lower()) for node in tree.find_all(_FORBIDDEN)),
+        names={name: lines.get(name, 1) for name in meta.find_undeclared_variables(tree)},
+        includes=tuple((node.lineno, _written(node.template)) for node in tree.find_all(nodes.Include)),
+    )
+    _code(text)
+    return found
+
+
+@functools.lru_cache(maxsize=2048)
+def _code(text: str) -> CodeType:
+    """Every environment here has the same rules, so one compilation serves all of them."""
+    return ImmutableSandboxedEnvironment.compile(_PLAIN, text)
+
+
+def _written(name: nodes.Expr) -> str | None:
+    return str(name.value) if isinstance(name, nodes.Const) else None
 
 
 def _tidy(text: str) -> str:
     """A condition that says nothing leaves an empty line; three in a row are never meant."""
     return re.sub(r"\n[ \t]*\n(?:[ \t]*\n)+", "\n\n", text).strip()
+
+
+_PLAIN = _environment(lambda _id, _language: None, "zh")
+"""For what needs neither snippets nor a language."""

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fastapi.dependencies.models
 import hypothesis
 import pytest
 import sqlalchemy as sa
@@ -54,6 +55,16 @@ class StandingClock:
 
     def move(self, **delta: float) -> None:
         self.now += timedelta(**delta)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def closed_applications_are_forgotten() -> Iterator[None]:
+    """FastAPI remembers the last thousands of endpoints for good, and an endpoint of ours holds its whole application:
+    36 MB for each product that a test has started, until forking and collecting take longer than the tests."""
+    yield
+    for kept in vars(fastapi.dependencies.models).values():
+        if hasattr(kept, "cache_clear"):
+            kept.cache_clear()
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ async def test_an_empty_list_gives_an_empty_matrix(embedder: Embedder) -> None:
     assert (await embedder.embed_passages([])).shape == (0, embedder.dimensions)
 
 
-@pytest.mark.parametrize("text", ["", " ", "好" * 10_000, "long words " * 1_000, "a\0b", "\ud800", "😀"])
+@pytest.mark.parametrize("text", ["", " ", "好" * 1_200, "long words " * 300, "a\0b", "\ud800", "😀"])
 async def test_any_text_gets_a_vector(embedder: Embedder, text: str) -> None:
     (vector,) = await embedder.embed_passages([text])
     assert np.isfinite(vector).all()

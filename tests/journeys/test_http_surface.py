@@ -40,7 +40,7 @@ from service.routes.people.verifications import Answered, Wanted
 from service.simulate.stage import bind
 from tests.journeys.conftest import VECTORS, few_articles
 
-EXAMPLES = 5
+EXAMPLES = 3
 """Of each operation."""
 HOOK_EXAMPLES = 120
 CALM = settings(
@@ -166,7 +166,8 @@ def test_no_operation_answers_with_a_fault_of_ours(surface: Surface) -> None:
     count = 0
     for found in schema.get_all_operations():
         operation: Any = found.ok()  # type: ignore[union-attr]  # ours is well formed, or this raises
-        for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
+        count += 1
+        for mode in _modes(operation.definition.raw):
 
             @CALM
             @given(operation.as_strategy(generation_mode=mode), st.sampled_from(surface.passes))
@@ -185,8 +186,16 @@ def test_no_operation_answers_with_a_fault_of_ours(surface: Surface) -> None:
                 assert mode is schemathesis.GenerationMode.NEGATIVE, (
                     operation.label
                 )  # nothing of it can be wrong
-            count += 1
-    assert count >= 2 * len(surface.document["paths"])
+    assert count >= len(surface.document["paths"])
+
+
+def _modes(operation: dict[str, Any]) -> tuple[schemathesis.GenerationMode, ...]:
+    """Where any text and any body is well formed nothing can be drawn that is not: looking for it is the slowest of all."""
+    bodies = operation.get("requestBody", {}).get("content", {}).values()
+    schemas = [one.get("schema", {}) for one in (*operation.get("parameters", ()), *bodies)]
+    told = [{name: value for name, value in schema.items() if name != "title"} for schema in schemas]
+    both = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
+    return both if any(one not in ({}, {"type": "string"}) for one in told) else both[:1]
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, Any]:

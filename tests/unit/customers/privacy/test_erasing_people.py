@@ -73,7 +73,7 @@ def traces(world: World, ids: Sequence[str]) -> list[str]:
 def test_nobody_else_changes_and_nothing_of_the_erased_stays() -> None:
     with tellers() as begin:
 
-        @settings(max_examples=120)
+        @settings(max_examples=40)
         @given(histories(), st.sampled_from(EVERYBODY), st.sampled_from(RULES))
         def check(events: list[Event], name: Identifier, rules: Rules) -> None:
             world = begin(rules)

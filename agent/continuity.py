@@ -36,7 +36,7 @@ from foundation.storage.database import Database
 
 KEPT = timedelta(hours=24)
 """Who comes back later has a new wish, or names the old one."""
-RECENT_LINES = 4
+RECENT_LINES, CARRIED_LINES = 8, 4
 TAKEN_BACK = ""
 """In place of a summary that told of two people, until it is written anew."""
 _TASK = ("form", "parked", "last_order")
@@ -71,7 +71,7 @@ class Threads:
         def divide(connection: sa.Connection) -> tuple[Conversation, list[Line]]:
             here = conversations.get(connection, tenant, event.conversation_id)
             here = _give_back(connection, self._directory, here, now)
-            return here, _last_lines(connection, here)
+            return here, _lines(connection, here, here.last_seq + 1, limit=CARRIED_LINES)
 
         here, lines = await self._database.write(divide)
         if here.handoff_summary != TAKEN_BACK:
@@ -103,22 +103,28 @@ def bring(
     return here if found is None else _move(connection, found, here, now)
 
 
-def recent(connection: sa.Connection, conversation: Conversation) -> list[Line]:
-    """The last words where the task was begun, for a turn that finds it fresh; otherwise nothing."""
+def recent(
+    connection: sa.Connection, conversation: Conversation, *, before_seq: int | None = None, since: datetime | None = None
+) -> list[Line]:  # fmt: skip
+    """The last words for a turn: said here, and before them where a task was begun that has just come over. `since`: what
+    was said here before was somebody else's."""
+    end = conversation.last_seq + 1 if before_seq is None else before_seq
+    return [*_carried_lines(connection, conversation), *_lines(connection, conversation, end, since)]
+
+
+def _carried_lines(connection: sa.Connection, conversation: Conversation) -> list[Line]:
     carried = conversation.dialogue.get("carried")
     if not carried or not carried["fresh"]:
         return []
-    return _last_lines(
-        connection,
-        conversations.get(connection, conversation.tenant, ConversationId(carried["conversation"])),
-    )
+    there = conversations.get(connection, conversation.tenant, ConversationId(carried["conversation"]))
+    return _lines(connection, there, there.last_seq + 1, limit=CARRIED_LINES)
 
 
-def _last_lines(connection: sa.Connection, there: Conversation) -> list[Line]:
-    lines = conversations.read(
-        connection, there.tenant, there.id, before_seq=there.last_seq + 1, limit=RECENT_LINES
-    )
-    return [Line(role=line.role, text=line.words) for line in lines]
+def _lines(
+    connection: sa.Connection, there: Conversation, end: int, since: datetime | None = None, *, limit: int = RECENT_LINES
+) -> list[Line]:  # fmt: skip
+    lines = conversations.read(connection, there.tenant, there.id, before_seq=end, limit=limit)
+    return [Line(role=line.role, text=line.words) for line in lines if since is None or line.sent_at >= since]
 
 
 def _find(

@@ -44,7 +44,6 @@ from foundation.events import (
 from foundation.messages import FILES, ConversationId, InboundMessage, MessageId, TenantId
 from foundation.storage.database import Database
 
-RECENT_LINES = 8
 QUEUE_NOTICE = timedelta(minutes=3)
 """How often a waiting customer is told their place; more often would be noise."""
 
@@ -75,7 +74,10 @@ class Turns:
         def enter(connection: sa.Connection) -> tuple[Person, tuple[Conversation, list[Line]]]:
             person = self._directory.resolve(connection, tenant, message, event.conversation_id)
             conversation = self._bring(connection, tenant, event.conversation_id, person)
-            return person, (conversation, _recent(connection, conversation, before_seq=event.seq))
+            return person, (
+                conversation,
+                continuity.recent(connection, conversation, before_seq=event.seq, since=person.since),
+            )
 
         preparing = asyncio.create_task(self._services.understander.prepare(message.text))
         try:
@@ -101,7 +103,7 @@ class Turns:
         def enter(connection: sa.Connection) -> tuple[Person, Conversation, list[Line]]:
             person = self._directory.person(connection, event.tenant, event.conversation_id)
             conversation = self._bring(connection, event.tenant, event.conversation_id, person, settles=True)
-            return person, conversation, _recent(connection, conversation)
+            return person, conversation, continuity.recent(connection, conversation, since=person.since)
 
         person, conversation, recent = await self._database.write(enter)
         dialogue = _dialogue(conversation)
@@ -285,7 +287,7 @@ class Turns:
     ) -> tuple[Conversation, list[Line]]:
         def read(connection: sa.Connection) -> tuple[Conversation, list[Line]]:
             conversation = conversations.get(connection, tenant, conversation_id)
-            return conversation, _recent(connection, conversation)
+            return conversation, continuity.recent(connection, conversation)
 
         return await self._database.read(read)
 
@@ -308,17 +310,6 @@ class Turns:
         rendered = await self._services.library.render(frame.tenant, f"replies/{reply}", language, **values)
         script = dialogue.get("script", "hans") if language == "zh" else "hans"
         return self._services.writing.fit(rendered.text.strip(), script)
-
-
-def _recent(
-    connection: sa.Connection, conversation: Conversation, *, before_seq: int | None = None
-) -> list[Line]:
-    end = before_seq if before_seq is not None else conversation.last_seq + 1
-    lines = conversations.read(
-        connection, conversation.tenant, conversation.id, before_seq=end, limit=RECENT_LINES
-    )
-    said = [Line(role=line.role, text=line.words) for line in lines]
-    return [*continuity.recent(connection, conversation), *said]
 
 
 def _begin(

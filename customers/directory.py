@@ -12,22 +12,23 @@ who sat there last. Two accounts proven on one device stay two customers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from customers import changed, records, sign_in
+from customers import changed, records, recycled, sign_in
 from customers.graph import evidence
 from customers.graph.graph import Graph
+from customers.graph.operations import Operations
 from customers.graph.partition import ACCOUNT
 from customers.graph.records import Identity, change_identity, touch
+from customers.person import Person, Proof, Seen, standing_of
 from customers.privacy import suppression
 from customers.proof import levels
-from customers.proof.levels import Level, Standing
+from customers.proof.levels import Level
 from foundation import conversations, errors
 from foundation.clock import Clock, from_milliseconds, to_milliseconds
-from foundation.messages import ConversationId, CustomerId, Identifier, InboundMessage, TenantId
+from foundation.messages import ConversationId, Identifier, InboundMessage, TenantId
 from foundation.outward import outbox
 from foundation.security import Vault
 from foundation.storage.database import Database
@@ -39,52 +40,19 @@ MESSAGE_PROOF_SECONDS = 1800
 
 LONGEST_PROOF_SECONDS = 86_400
 NAME_LIMIT = 200
-Proof = Level
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """`customer_id` is for staff: all that is likely one person. `access_id` is for what may be disclosed: only what was
-    proven to be one person, and only from level CODE on; below it a person sees their own identity's rows.
-    `account` is the shop's id of the customer, only while it is proven; `standing` says by what, and for which purposes."""
-
-    customer_id: CustomerId
-    access_id: str
-    identity_id: str
-    display_name: str
-    account: str | None
-    standing: Standing
-    language: str
-
-    @property
-    def proof(self) -> Proof:
-        return self.standing.highest
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Who came into a conversation, and the account that is proven in it now."""
-
-    entrance: Identity | None
-    account: Identity | None
-    proofs: tuple[records.Assurance, ...] = ()
-    """Of the account, those that are valid; the newest first."""
-
-    @property
-    def proven_at(self) -> datetime | None:
-        return self.proofs[0].proven_at if self.proofs else None
-
-    @property
-    def shown(self) -> Identity | None:
-        return self.account or self.entrance
 
 
 class Directory:
-    def __init__(self, database: Database, vault: Vault, clock: Clock, graph: Graph | None = None) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, clock: Clock, graph: Graph | None = None, *,
+        fresh_days: int = recycled.FRESH_DAYS,
+    ) -> None:  # fmt: skip
         self._database = database
         self._vault = vault
         self._clock = clock
         self.graph = graph or Graph(vault, clock)
+        self._operations = Operations(self.graph, vault, clock)
+        self._fresh = timedelta(days=fresh_days)
 
     def resolve(
         self,
@@ -97,6 +65,9 @@ class Directory:
         if message.tenant != tenant:
             raise errors.NotPermitted("This message belongs to another tenant.", code="other_tenant")
         seen_at = min(message.sent_at, self._clock())
+        recycled.renew_stale(
+            connection, tenant, self._operations, message.sender, seen_at=seen_at, fresh=self._fresh
+        )  # fmt: skip
         writer = self.graph.observe(
             connection, tenant, message.sender, conversation_id=conversation_id, seen_at=seen_at
         )
@@ -114,7 +85,7 @@ class Directory:
             self._tie(connection, tenant, conversation_id)
         seen = self._look(connection, tenant, conversation_id)
         if seen.entrance is not None and seen.entrance.id != writer.id and account is None:
-            return self._describe(connection, tenant, conversation_id, _Seen(writer, None))
+            return self._describe(connection, tenant, conversation_id, Seen(writer, None))
         return self._settle(connection, tenant, conversation_id)
 
     def prove(
@@ -293,7 +264,7 @@ class Directory:
             self.graph.list_conversation(connection, tenant, conversation_id, listed)
         return self._describe(connection, tenant, conversation_id, seen)
 
-    def _look(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> _Seen:
+    def _look(self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId) -> Seen:
         """Of a recycled number the new person; what was proven before they got it was somebody else's."""
         entrance = records.find_entrance(connection, tenant, conversation_id)
         holder = (
@@ -306,11 +277,11 @@ class Directory:
             if one.expires_at > now and (begins_at is None or one.proven_at >= begins_at)
         )
         if not valid:
-            return _Seen(holder, None)
-        return _Seen(holder, self.graph.get(connection, tenant, valid[0].account_identity_id), valid)
+            return Seen(holder, None)
+        return Seen(holder, self.graph.get(connection, tenant, valid[0].account_identity_id), valid)
 
     def _describe(
-        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, seen: _Seen
+        self, connection: sa.Connection, tenant: TenantId, conversation_id: ConversationId, seen: Seen
     ) -> Person:
         if seen.shown is None:
             raise errors.NotFound("Nobody is known in this conversation.")
@@ -322,8 +293,9 @@ class Directory:
             identity_id=(seen.entrance or seen.shown).id,
             display_name=(account.display_name or account.value) if account else "",
             account=account.value if account else None,
-            standing=_standing(seen, self._clock()),
+            standing=standing_of(seen, self._clock()),
             language=conversation.language if conversation else "zh",
+            since=seen.entrance.begins_at if seen.entrance is not None and seen.entrance.epoch else None,
         )
 
     def _assure(
@@ -380,17 +352,3 @@ def _goes_on(known: records.Assurance, proof: records.Assurance) -> bool:
         proof.account_identity_id, proof.level, proof.purpose,
     )  # fmt: skip
     return alike and known.expires_at > proof.proven_at
-
-
-def _standing(seen: _Seen, now: datetime) -> Standing:
-    """A name that the platform vouches for is proven by the message that it signed, and for as long as it is not idle."""
-    entrance = seen.entrance
-    idle = timedelta(seconds=levels.seconds(Level.CHANNEL) or 0)
-    fresh = timedelta(seconds=levels.seconds(Level.ACCOUNT_AND_CODE) or 0)
-    signed = [one for one in seen.proofs if one.level >= Level.ACCOUNT]
-    return Standing(
-        channel=entrance is not None and entrance.proven and now - entrance.last_seen <= idle,
-        account=bool(signed),
-        just_signed=any(now - one.proven_at <= fresh for one in signed),
-        purposes=frozenset(one.purpose for one in seen.proofs if one.level == Level.CODE),
-    )

@@ -45,6 +45,7 @@ TABLES = (
     "channels.outbound.rates",
     "channels.records",
     "channels.platforms.shelf",
+    "channels.families.live_chat.used_tokens",
     "channels.refusals",
     "channels.registry",
 )

@@ -220,7 +220,9 @@ class System:
     def routes(self) -> Sequence[BaseRoute]:
         doorman = Doorman(self.staff, self.vault, self.clock)
         identity_keys = keys.identity_keys(self.settings, self.vault)
-        sign_in = SignIn(self.directory, self.database, self.bus, keys=identity_keys, clock=self.clock)
+        sign_in = SignIn(
+            self.directory, self.database, self.bus, vault=self.vault, keys=identity_keys, clock=self.clock
+        )
         routes = [
             *endpoints.routes(self.intake, self.channels, clock=self.clock, metrics=self.metrics),
             *sign_in.routes(),
@@ -303,7 +305,7 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     index = replaced.get("index") or ChromaIndex(settings.chroma_url or settings.data_dir / "chroma")
     articles = Articles(database, bus, clock)
     knowledge = KnowledgeBase(database, index, embedder, clock)
-    directory = Directory(database, vault, clock)
+    directory = Directory(database, vault, clock, fresh_days=settings.contact_fresh_days)
     store = KeyStore(settings.key_store_url, vault)
     side = customer_side.build(
         database, bus, store, clock=clock, directory=directory, largest_import=settings.import_megabytes * 1_000_000, ask_first=settings.consent_first

@@ -175,7 +175,7 @@ def redact(
     """Takes the reasons out of all operations about these identities; how many. Before their evidence is deleted, because the
     operations are found by it."""
     table = operation_table.c
-    numbers = _operations_about(connection, tenant, names)
+    numbers = numbers_about(connection, tenant, names)
     query = sa.select(operation_table).where(
         table.tenant == tenant, table.number.in_(numbers) | table.undoes.in_(numbers), table.kind != "erase"
     )
@@ -193,7 +193,7 @@ def redact(
     return len(rests)
 
 
-def _operations_about(connection: sa.Connection, tenant: TenantId, names: Collection[str]) -> set[int]:
+def numbers_about(connection: sa.Connection, tenant: TenantId, names: Collection[str]) -> set[int]:
     """By what they did to evidence and pairs; a new holder of a name is found by its ids alone."""
     edge, apart = metadata.tables["identity_edge"].c, metadata.tables["identity_cannot_link"].c
     found: set[int] = set()

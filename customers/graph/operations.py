@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -69,7 +70,7 @@ class Preview:
 
 class Operations:
     def __init__(self, graph: Graph, vault: Vault, clock: Clock) -> None:
-        self._graph = graph
+        self.graph = graph
         self._vault = vault
         self._clock = clock
 
@@ -99,12 +100,10 @@ class Operations:
                 payload={"identities": [edge.a, edge.b], "strength": int(strength), "score": score},
             )  # fmt: skip
             edge = replace(edge, evidence=evidence or f"op:{op}")
-            self._graph.join(
-                connection, hold, [edge], actor=actor, model_version=grounds.model_version, op=op
-            )
+            self.graph.join(connection, hold, [edge], actor=actor, model_version=grounds.model_version, op=op)
         kept = records.find_edges(connection, tenant, [one]).get(edge.key)
         refused = kept.suppressed if kept else "undone"
-        return Linked(op, self._graph.get(connection, tenant, one).customer_id, refused)
+        return Linked(op, self.graph.get(connection, tenant, one).customer_id, refused)
 
     def split(
         self, connection: sa.Connection, tenant: TenantId, names: Collection[str], *, actor: str, reason: str
@@ -122,7 +121,7 @@ class Operations:
         for key in _crossing(records.find_edges(connection, tenant, side), side, rest):
             records.change_edge(connection, tenant, key, split_by=op, suppressed="")
         records.keep_apart(connection, tenant, _pairs(side, rest), op)
-        self._graph.join(connection, hold, [], seeds=side | rest, op=op)
+        self.graph.join(connection, hold, [], seeds=side | rest, op=op)
         return op
 
     def keep_apart(
@@ -141,20 +140,21 @@ class Operations:
             payload={"identities": sorted((one, other))},
         )  # fmt: skip
         records.keep_apart(connection, tenant, _pairs({one}, {other}), op)
-        self._graph.join(connection, hold, [], seeds={one, other}, op=op)
+        self.graph.join(connection, hold, [], seeds={one, other}, op=op)
         return op
 
     def begin_epoch(
-        self, connection: sa.Connection, tenant: TenantId, name: str, *, actor: str, reason: str
-    ) -> Identity:
-        """From now on this name belongs to somebody else (a recycled number): a new identity without any history. The
-        old one stays with the old customer. Cannot be undone, only linked."""
+        self, connection: sa.Connection, tenant: TenantId, name: str, *, actor: str, reason: str,
+        at: datetime | None = None,
+    ) -> Identity:  # fmt: skip
+        """From now on, or from `at` on, this name belongs to somebody else (a recycled number): a new identity without any
+        history. The old one stays with the old customer. Cannot be undone, only linked."""
         self._check(actor, reason)
         history.lock(connection, tenant)
-        old = self._graph.get(connection, tenant, name)
-        if self._graph.find_holder(connection, tenant, old.id).id != old.id:
+        old = self.graph.get(connection, tenant, name)
+        if self.graph.find_holder(connection, tenant, old.id).id != old.id:
             raise errors.Conflict("This name has a newer holder already.", code="not_newest")
-        now, epoch = self._clock(), old.epoch + 1
+        now, epoch = at or self._clock(), old.epoch + 1
         new_id = self._vault.lookup_key("identity epoch", tenant, old.lookup, str(epoch))
         history.record(
             connection, tenant, kind="epoch", actor=actor, reason=reason, now=now,
@@ -164,7 +164,7 @@ class Operations:
             new_id, old.lookup, old.namespace, old.value, old.proven, old.device, epoch, to_milliseconds(now)
         )
         records.add_identity(connection, tenant, naming, seen_at=now)
-        return self._graph.get(connection, tenant, new_id)
+        return self.graph.get(connection, tenant, new_id)
 
     def undo(
         self, connection: sa.Connection, tenant: TenantId, number: int, *, actor: str, reason: str
@@ -191,7 +191,7 @@ class Operations:
             value = op if done.kind == "link" else None
             records.change_edge(connection, tenant, key, **{column: value, "suppressed": ""})
         records.lift(connection, tenant, number, by=op)
-        self._graph.join(connection, hold, [], seeds=names, op=op)
+        self.graph.join(connection, hold, [], seeds=names, op=op)
         return op
 
     def preview_link(
@@ -222,9 +222,9 @@ class Operations:
         nodes = {one.id: one.node for one in found.members.values()}
         for name in seeds:
             touching = [edge for edge in edges.values() if name in (edge.a, edge.b)]
-            if not nodes[name].shared and is_shared(nodes[name], touching, nodes, self._graph.rules):
+            if not nodes[name].shared and is_shared(nodes[name], touching, nodes, self.graph.rules):
                 nodes[name] = replace(nodes[name], shared=True)
-        division = divide(nodes.values(), edges.values(), apart, self._graph.rules)
+        division = divide(nodes.values(), edges.values(), apart, self.graph.rules)
         sides: dict[str, list[Identity]] = {}
         for member in sorted(found.members.values(), key=lambda one: (one.first_seen, one.id)):
             sides.setdefault(division.labels[member.id].customer, []).append(member)

@@ -114,19 +114,8 @@ def operations_about(
     connection: sa.Connection, tenant: TenantId, ids: Collection[str], *, limit: int = 30
 ) -> list[tuple[Operation, bool]]:
     """Newest first, each with whether it was undone. Found by what they did, so also those about names that have left."""
-    edge, apart, table = edge_table.c, apart_table.c, operation_table.c
-    numbers: set[int] = set()
-    for some in chunks(ids):
-        for column in (edge.made_by, edge.split_by, edge.undone_by):
-            query = sa.select(column).where(
-                edge.tenant == tenant, sa.or_(edge.a.in_(some), edge.b.in_(some)), column.is_not(None)
-            )
-            numbers |= set(connection.execute(query.distinct()).scalars())
-        for column in (apart.op, apart.lifted_by):
-            query = sa.select(column).where(
-                apart.tenant == tenant, sa.or_(apart.a.in_(some), apart.b.in_(some)), column.is_not(None)
-            )
-            numbers |= set(connection.execute(query.distinct()).scalars())
+    table = operation_table.c
+    numbers = {number for some in chunks(ids) for number in history.numbers_about(connection, tenant, some)}
     newest = sorted(numbers, reverse=True)[:limit]
     undone = set(
         connection.execute(

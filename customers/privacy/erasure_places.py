@@ -93,5 +93,6 @@ NOTHING: Mapping[str, str] = {
     "proof_stop": "when guessing stopped the one-time codes of a tenant",
     "staff": "who works here; they are no customers",
     "suppression": "keyed digests of erased names, so that no import brings them back",
+    "used_user_token": "keyed digests of tokens that were shown, until they run out",
     "webhook": "receivers",
 }

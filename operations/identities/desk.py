@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from customers import recycled
 from customers.graph import history
 from customers.graph.history import Operation
 from customers.graph.operations import Operations, Preview
@@ -98,6 +99,22 @@ class IdentityDesk:
             detail = {"identities": sorted(names), "op": op, "reason": reason}
             self._audit(connection, by, "customer.split", min(names), detail)
             return op, op
+
+        return await self.divide(by, work)
+
+    async def new_holder(self, by: Member, name: str, *, reason: str) -> str:
+        """This number or mailbox belongs to somebody else from now on: they begin without a history, and what its last holder
+        had proven or begun there counts no more. The new identity. Cannot be undone; the two can be linked."""
+        by.require("desk.reply")
+
+        def work(connection: sa.Connection) -> tuple[int, str]:
+            now = self._clock()
+            begun = recycled.renew(
+                connection, by.tenant, self._operations, name, actor=by.id, reason=reason.strip(), at=now
+            )
+            detail = {"identity": name, "reason": reason}
+            self._audit(connection, by, "customer.new_holder", begun.id, detail)
+            return history.read(connection, by.tenant, limit=1)[0].number, begun.id
 
         return await self.divide(by, work)
 

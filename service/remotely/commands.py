@@ -116,6 +116,18 @@ def customers_split(
     )
 
 
+@customers.command("new-holder")
+def customers_new_holder(
+    identity: Annotated[
+        str, typer.Argument(help="The phone number's or mailbox's identity, as `show` lists it.")
+    ],
+    reason: Reason,
+) -> None:
+    """A number belongs to somebody else now: they begin without a history, and it cannot be undone."""
+    settings = terminal.settings(quiet=True)
+    terminal.guard(lambda: terminal.run(customer_commands.new_holder(settings, identity, reason=reason)))
+
+
 @customers.command("undo")
 def customers_undo(
     number: Annotated[int, typer.Argument(help="The step, as `show` numbers it.")], reason: Reason

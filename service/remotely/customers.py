@@ -80,6 +80,12 @@ async def split(settings: Settings, identities: list[str], *, reason: str, previ
     typer.echo(f"Split. Take it back with: huiliu customers undo {done['operation']}")
 
 
+async def new_holder(settings: Settings, identity: str, *, reason: str) -> None:
+    async with open_client(settings) as client:
+        done = await call(client, "POST", f"/v1/identities/{identity}/new-holder", {"reason": reason})
+    typer.echo(f"Its holder is somebody new, without a history: {done['identity']}.")
+
+
 async def undo(settings: Settings, number: int, *, reason: str) -> None:
     async with open_client(settings) as client:
         await call(client, "POST", f"/v1/identities/operations/{number}/undo", {"reason": reason})

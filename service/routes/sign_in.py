@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from channels.families.live_chat import used_tokens
 from channels.families.live_chat.tokens import read_identity
 from customers.directory import Directory
 from customers.records import Link
@@ -23,6 +24,7 @@ from foundation.bus.contract import Bus, Entry
 from foundation.clock import Clock, to_milliseconds
 from foundation.events import IdentityProven
 from foundation.messages import Frozen
+from foundation.security import Vault
 from foundation.storage.database import Database
 from service.routes.forms import read_form
 
@@ -39,12 +41,14 @@ class SignIn:
         database: Database,
         bus: Bus,
         *,
+        vault: Vault,
         keys: Mapping[str, SecretStr],
         clock: Clock,
     ) -> None:
         self._directory = directory
         self._database = database
         self._bus = bus
+        self._vault = vault
         self._keys = keys
         self._clock = clock
 
@@ -81,6 +85,9 @@ class SignIn:
         event = IdentityProven(tenant=link.tenant, conversation_id=link.conversation_id)
 
         def write(connection: sa.Connection, _seq: int) -> None:
+            used_tokens.take(
+                connection, self._vault, link.tenant, proven.token_id, by=link.id, until=proven.until, now=self._clock()
+            )  # fmt: skip
             self._directory.redeem_sign_in_link(connection, form.token, account=proven.account)
 
         receipt = await self._bus.accept(

@@ -207,6 +207,17 @@ async def test_same_is_done_from_the_terminal_through_the_running_server(
     step = int(said.strip().rsplit(" ", 1)[1])
     await commands.undo(settings, step, reason="the same after all")
     assert len((await shop.whole(card))["identities"]) == 2
+    phone = await shop.states("wechat", "oXbai", name="白景行", phone="152 7743 9018")
+    await commands.new_holder(settings, phone, reason="the carrier gave it away")
+    begun = capsys.readouterr().out.strip().rsplit(" ", 1)[1].rstrip(".")
+    assert (await shop.whole(phone))["operations"][0]["kind"] == "epoch"
+    assert (await shop.whole(begun))["profile"] != (await shop.whole(phone))["profile"]
+    with pytest.raises(errors.InvalidInput) as twice:
+        await commands.new_holder(settings, phone, reason="again")
+    assert twice.value.code == "not_newest"
+    with pytest.raises(errors.InvalidInput) as never:
+        await commands.new_holder(settings, account, reason="an account is nobody else's")
+    assert never.value.code == "never_recycled"
     await commands.reviews(settings)
     await commands.models(settings)
     with pytest.raises(errors.InvalidInput) as refused:

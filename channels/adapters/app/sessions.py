@@ -10,15 +10,17 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
 from pydantic import Field
 
 from channels.adapters.app import user_tokens
 from channels.adapters.app.settings import NAME, AppSettings
 from channels.adapters.app.user_tokens import User
 from channels.contract import Door, Surroundings
-from channels.families.live_chat import codec, tokens
+from channels.families.live_chat import codec, tokens, used_tokens
 from foundation import conversations
 from foundation.messages import ConversationId, InboundMessage, MessageId
+from foundation.security import random_token
 
 DAY_SECONDS = 86_400
 
@@ -60,7 +62,9 @@ class Sessions:
         return user_tokens.check(user_token, self._keys, self._rules, self._around.clock())
 
     async def start(self, user_token: str, user: User, door: Door) -> Session:
-        """`user` is what `check` read from it."""
+        """`user` is what `check` read from it. Raises `NotAuthentic` when it has a name and has opened a session before."""
+        if user.token_id:
+            await self._around.database.write(lambda connection: self._take(connection, user))
         conversation_id = door.conversation_id(self._stub(user, "session"))
         conversation = await self._around.database.read(
             lambda connection: conversations.find(connection, self._around.tenant, conversation_id)
@@ -76,6 +80,12 @@ class Sessions:
             until=user.until,
         )
         return Session(token, expires_at, conversation_id, last_seq, user)
+
+    def _take(self, connection: sa.Connection, user: User) -> None:
+        used_tokens.take(
+            connection, self._around.vault, self._around.tenant, user.token_id, by=random_token(12), until=user.until,
+            now=self._around.clock(),
+        )  # fmt: skip
 
     def read(self, token: str) -> tokens.Pass:
         return self._tokens.read(token, self._around.tenant)

@@ -45,6 +45,8 @@ class User:
     subject: str
     account: str
     until: datetime
+    token_id: str = ""
+    """`jti`: such a token opens one session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ def _user(claims: Mapping[str, Any], rules: Rules, now: datetime) -> User:
     if not isinstance(subject, str) or not _is_name(subject):
         raise _refused("its sub names no user (1 to 200 printable characters)")
     until = _check_time(claims, rules, now)
-    return User(subject, _account(claims, subject, rules), until)
+    token_id = claims.get("jti", "")
+    if not isinstance(token_id, str) or len(token_id) > NAME_LIMIT:
+        raise _refused("its jti is no text of at most 200 characters")
+    return User(subject, _account(claims, subject, rules), until, token_id)
 
 
 def _check_time(claims: Mapping[str, Any], rules: Rules, now: datetime) -> datetime:

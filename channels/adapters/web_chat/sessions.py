@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr
 from channels.adapters.web_chat import records
 from channels.adapters.web_chat.records import Visitor
 from channels.contract import Door, Surroundings
-from channels.families.live_chat import codec, tokens
+from channels.families.live_chat import codec, tokens, used_tokens
 from foundation import conversations, errors, security
 from foundation.messages import ConversationId, InboundMessage, MessageId
 
@@ -67,7 +67,7 @@ class Sessions:
         proven = tokens.read_identity(form.identity_jwt, keys, now) if form.identity_jwt else None
         known = None if form.fresh else await self._known(form.refresh_token, cookie)
         visitor, renewed = await self._around.database.write(
-            lambda connection: self._step(connection, known, proven, now)
+            lambda connection: self._admit(connection, known, proven, now)
         )
         if visitor.revoked:
             raise errors.NotAuthentic(
@@ -109,6 +109,19 @@ class Sessions:
         if given:
             raise errors.NotAuthentic("The session has run out; start a new one.", code="refresh_expired")
         return None
+
+    def _admit(
+        self, connection: sa.Connection, known: tuple[Visitor, int] | None, proven: tokens.ProvenAccount | None,
+        now: datetime,
+    ) -> tuple[Visitor, bool]:  # fmt: skip
+        """A user token that is refused takes the visitor that was made for it along: nothing stays of it."""
+        visitor, renewed = self._step(connection, known, proven, now)
+        if proven is not None and not visitor.revoked:
+            used_tokens.take(
+                connection, self._around.vault, self._around.tenant, proven.token_id, by=visitor.family, until=proven.until,
+                now=now,
+            )  # fmt: skip
+        return visitor, renewed
 
     def _step(
         self,

@@ -1,7 +1,8 @@
 """The tokens at the door: visitor tokens that we sign, and user tokens that the shop signed for the web chat.
 
 A visitor token (15 minutes) names one visitor and one conversation; every look-up is scoped by it. A user token proves
-an account: HS256 by one of the shop's keys, `aud` "huiliu", `sub` the account, `exp` at most 24 hours ahead.
+an account: HS256 by one of the shop's keys, `aud` "huiliu", `sub` the account, `exp` at most 24 hours ahead, and
+counts once where it has a `jti`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Pass:
 class ProvenAccount:
     account: str
     until: datetime
+    token_id: str = ""
+    """The name that the user token has (`jti`); such a token counts once, see `used_tokens.py`."""
 
 
 class Passes(Protocol):
@@ -124,7 +127,10 @@ def read_identity(token: str, keys: Mapping[str, SecretStr], now: datetime) -> P
         since = claims.get(name, 0)
         if not isinstance(since, int | float) or since > moment + LEEWAY.total_seconds():
             raise _refused("it is not valid yet")
-    return ProvenAccount(account, datetime.fromtimestamp(expires, now.tzinfo))
+    token_id = claims.get("jti", "")
+    if not isinstance(token_id, str) or len(token_id) > 200:
+        raise _refused("its jti is no text of at most 200 characters")
+    return ProvenAccount(account, datetime.fromtimestamp(expires, now.tzinfo), token_id)
 
 
 def _decode(token: str, key: OctKey) -> tuple[dict[str, Any], dict[str, Any]]:

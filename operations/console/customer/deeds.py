@@ -80,6 +80,12 @@ class Deeds:
 
         self._ask("split").open(do, self._done, draw_more=choice.draw, wide=True)
 
+    def new_holder(self, identity: str) -> None:
+        async def do(reason: str) -> None:
+            await self._parts.desk.new_holder(self._visit.member, identity, reason=reason)
+
+        self._ask("new_holder").open(do, self._done)
+
     def link(self, customer: str) -> None:
         words = self._words
         found: dict[str, Any] = {"other": ""}
@@ -121,6 +127,7 @@ class Deeds:
             "confirm": ("customer.confirm_title", "customer.confirm_help"), "reject": ("customer.reject_title", "customer.reject_help"),
             "undo": ("customer.undo_title", "customer.undo_help"), "split": ("customer.split_title", "customer.split_help"),
             "link": ("customer.link_title", "customer.link_help"),
+            "new_holder": ("customer.new_holder_title", "customer.new_holder_help"),
         }  # fmt: skip
         title, text = titles[deed]
         return Asking(self._visit, self._words(title), self._words(text))

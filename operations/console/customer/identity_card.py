@@ -19,6 +19,9 @@ from operations.console.reading import Titles
 from operations.identities.badges import Badge
 from operations.identities.person import Claimed, Named
 
+HANDED_ON = ("phone", "email")
+"""Names that somebody else may have one day."""
+
 _TONES: dict[Badge, str] = {
     "proven": "good", "channel": "accent", "stated": "accent", "likely": "warn", "device": "warn", "unvouched": "",
 }  # fmt: skip
@@ -71,8 +74,13 @@ class IdentityCard:
         ui.label(" · ".join(facts)).classes("quiet small")
         if one.explanation is not None:
             naming.draw_reasons(words, one.explanation.reasons)
-        if one.pair is not None and self._visit.member.may("desk.reply"):
-            self._draw_buttons(one)
+        if self._visit.member.may("desk.reply"):
+            if one.pair is not None:
+                self._draw_buttons(one)
+            if one.namespace in HANDED_ON:
+                self._button("customer.new_holder", partial(self._deeds.new_holder, one.id)).mark(
+                    f"new-holder-{one.id}"
+                )
 
     def _draw_badge(self, one: Named) -> None:
         words = self._words

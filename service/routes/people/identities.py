@@ -94,6 +94,7 @@ class IdentityRoutes:
             self.doorman.route("POST", f"{of}/split", self._split),
             self.doorman.route("POST", f"{of}/split/preview", self._preview_split),
             self.doorman.route("POST", f"{of}/apart", self._apart),
+            self.doorman.route("POST", f"{of}/{{id}}/new-holder", self._new_holder),
             self.doorman.route("GET", f"{of}/operations", self._history),
             self.doorman.route("POST", f"{of}/operations/{{number}}/undo", self._undo),
             self.doorman.route("GET", "/v1/reviews", self._reviews),
@@ -138,6 +139,11 @@ class IdentityRoutes:
         return {
             "operation": await self.parts.desk.keep_apart(member, form.one, form.other, reason=form.reason)
         }
+
+    async def _new_holder(self, request: Request, member: Member) -> Any:
+        form = await read_form(request, Why)
+        begun = await self.parts.desk.new_holder(member, request.path_params["id"], reason=form.reason)
+        return {"identity": begun}
 
     async def _history(self, request: Request, member: Member) -> Any:
         given = request.query_params.get("before")

@@ -159,8 +159,8 @@ def test_any_text_can_be_escaped(text: str) -> None:
 
 @given(st.text(alphabet="0123456789 ,.-abcXY天 号()", max_size=60), st.sampled_from(["zh", "en"]))
 def test_no_digit_is_lost_when_nothing_is_counted(text: str, language: str) -> None:
-    """Without sums, dates and grouping each digit is heard, in order."""
-    if re.search(r"\d,\d{3}|\d{4}[\-.]\d|^\s*\d{1,2}[.)]", text):
+    """Without sums, dates, grouping and the items of a list each digit is heard, in order."""
+    if re.search(r"\d,\d{3}|\d{4}[\-.]\d|^\s*\d{1,2}[.)]|^\s*- ", text):
         return
     assert said_digits(speech.speakable(text, language)) == re.sub(r"\D", "", text)
 

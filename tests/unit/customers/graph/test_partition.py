@@ -108,11 +108,11 @@ def test_customer_does_not_grow_beyond_the_limit() -> None:
     assert division.suppressed == {("n3", "n4", "e"): "size"}
 
 
-def test_hotline_with_many_accounts_joins_nobody() -> None:
-    accounts = [node(f"acc{number}") for number in range(9)]
+def test_hotline_with_3000_accounts_joins_nobody() -> None:
+    accounts = [node(f"acc{number}") for number in range(3_000)]
     edges = [edge(one.id, "hotline") for one in accounts]
     division = divided([*accounts, node("hotline")], edges, set(), NORMAL)
-    assert len(groups(division)) == 10
+    assert len(groups(division)) == 3_001
     assert set(division.suppressed.values()) == {"shared"}
     nine = divided([*accounts[:8], node("hotline")], edges[:8], set(), NORMAL)
     assert len(groups(nine)) == 8

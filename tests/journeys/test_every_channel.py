@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from tests.journeys.channels_world import LINK, NAMES, Person, World, open_world
+from tests.journeys.conftest import answer_of_shop
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -73,8 +74,11 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         yield opened
 
 
-@pytest.fixture(scope="module")
-def pristine(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pristine(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The order system is a process of its own and makes its file when it starts, which the product does not wait for: by the
+    first answer the file is there."""
+    await answer_of_shop(world.product.system.orders)
     copy = tmp_path_factory.mktemp("orders") / "orders.db"
     _copy(_orders(world), copy)
     return copy

@@ -32,7 +32,7 @@ Role = Literal["agent", "editor", "qa", "manager", "admin"]
 Permission = Literal[
     "desk.read", "desk.reply", "desk.approve", "knowledge.edit", "knowledge.publish", "prompts.edit",
     "prompts.publish", "quality.run", "staff.manage", "audit.read", "channels.manage",
-    "customers.edit", "webhooks.manage", "privacy.erase", "keys.rotate",
+    "customers.edit", "webhooks.manage", "privacy.erase", "privacy.export", "keys.rotate",
 ]  # fmt: skip
 
 _DESK: frozenset[Permission] = frozenset({"desk.read", "desk.reply"})
@@ -53,6 +53,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         "customers.edit",
         "webhooks.manage",
         "privacy.erase",
+        "privacy.export",
     },
     "admin": _DESK
     | _CONTENT
@@ -64,6 +65,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         "customers.edit",
         "webhooks.manage",
         "privacy.erase",
+        "privacy.export",
         "keys.rotate",
         "staff.manage",
     },  # fmt: skip,

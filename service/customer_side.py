@@ -45,6 +45,7 @@ from operations.identities.parts import Identities
 from operations.identities.person import PersonReading
 from operations.identities.reviews import Reviews
 from operations.privacy.consenting import ConsentDesk
+from operations.privacy.copying import CopyDesk
 from operations.privacy.desk import ErasureDesk, Outside
 from operations.privacy.rotation import Rotation
 from service.operator import Doorman
@@ -52,6 +53,7 @@ from service.privacy.outside import ErasureLog, FreedPages, PendingImports, Turn
 from service.privacy.own import OwnDataOf
 from service.routes.keys import KeyRoutes
 from service.routes.people.consents import ConsentRoutes
+from service.routes.people.copies import CopyRoutes
 from service.routes.people.customer_data import CustomerDataRoutes
 from service.routes.people.customers import CustomerRoutes
 from service.routes.people.identities import IdentityRoutes
@@ -86,6 +88,7 @@ class CustomerSide:
     imports: ImportDesk
     import_job: ImportJob
     consenting: ConsentDesk
+    copying: CopyDesk
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def own_data(self, tenant: TenantId, conversation_id: ConversationId) -> OwnDataOf:
@@ -93,7 +96,7 @@ class CustomerSide:
         return OwnDataOf(self.database, self.directory, self.consenting.known, tenant, conversation_id)
 
     def desks(self) -> CustomerDesks:
-        return CustomerDesks(self.identities, self.erasures, self.imports, self.consenting)
+        return CustomerDesks(self.identities, self.erasures, self.imports, self.consenting, self.copying)
 
     def routes(self, doorman: Doorman, server_keys: Mapping[str, SecretStr]) -> Sequence[BaseRoute]:
         profiles = CustomerRoutes(
@@ -104,6 +107,7 @@ class CustomerSide:
             *IdentityRoutes(self.identities, self.database, doorman).routes(),
             *profiles.routes(),
             *ConsentRoutes(self.consenting, doorman).routes(),
+            *CopyRoutes(self.copying, doorman).routes(),
             *PrivacyRoutes(self.erasures, doorman).routes(),
             *KeyRoutes(self.rotation, doorman).routes(),
         ]
@@ -191,6 +195,7 @@ def build(
         Nightly(database, profiles, collection, clock, objectors=known.objectors), linker, training, identities, erasures, in_flight,
         Rotation(database, store, matcher, clock=clock), imports,
         ImportJob(database, collection, imports, clock=clock), ConsentDesk(database, graph, known, clock=clock),
+        CopyDesk(database, graph, vault, clock=clock),
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ TABLES = (
     "customers.profile.learned",
     "customers.cleaning.records",
     "customers.privacy.consent_records",
+    "customers.privacy.copy_records",
     "customers.privacy.erasure_records",
     "customers.privacy.suppression",
     "prompts.records",

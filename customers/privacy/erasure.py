@@ -53,7 +53,7 @@ class Whom:
     own: tuple[Identity, ...]
     stays: tuple[Identity, ...]
     conversations: tuple[ConversationId, ...]
-    shared: int
+    shared: tuple[ConversationId, ...]
     sources: tuple[str, ...]
     """Under which the bus and the raw payloads keep what came from them: channel and account."""
     sessions: tuple[str, ...]
@@ -96,7 +96,7 @@ def find(connection: sa.Connection, graph: Graph, tenant: TenantId, name: str, *
     return Whom(
         tenant=tenant, customer_id=found.customer_id, own=tuple(own),
         stays=tuple(one for one in found.members if one.id not in ids), conversations=tuple(sorted(talks)),
-        shared=_count_shared(connection, tenant, talks, ids),
+        shared=_find_shared(connection, tenant, talks, ids),
         sources=tuple(sorted({f"{row.channel}:{row.account}" for row in rows})),
         sessions=_sessions(connection, tenant, {row.recipient for row in rows}, accounts),
     )  # fmt: skip
@@ -121,7 +121,7 @@ def count(connection: sa.Connection, whom: Whom) -> dict[str, int]:
     found: dict[str, int] = {}
     for place in DELETED:
         table = metadata.tables[place.table]
-        for theirs in _theirs(table, place, whom):
+        for theirs in theirs_of(table, place, whom):
             query = sa.select(sa.func.count()).select_from(table).where(theirs)
             if rows := connection.execute(query).scalar_one():
                 found[place.table] = found.get(place.table, 0) + int(rows)
@@ -174,7 +174,7 @@ def erase(
         counts["raw_payload"] = copies
     for place in DELETED:
         table = metadata.tables[place.table]
-        for theirs in _theirs(table, place, whom, apart=False):
+        for theirs in theirs_of(table, place, whom, apart=False):
             if gone := connection.execute(sa.delete(table).where(theirs)).rowcount:
                 counts[place.table] = counts.get(place.table, 0) + gone
     _divide_rest(connection, graph, whom, now)
@@ -206,14 +206,18 @@ def _things_of(
     return sorted(found, key=lambda one: one.id)
 
 
-def _count_shared(
+def _find_shared(
     connection: sa.Connection, tenant: TenantId, talks: Collection[ConversationId], ids: Collection[str]
-) -> int:
+) -> tuple[ConversationId, ...]:
     table = places.assurance_table.c
-    query = sa.select(sa.func.count(table.conversation_id.distinct())).where(
-        table.tenant == tenant, table.conversation_id.in_(talks), table.account_identity_id.not_in(ids)
+    query = (
+        sa.select(table.conversation_id)
+        .distinct()
+        .where(
+            table.tenant == tenant, table.conversation_id.in_(talks), table.account_identity_id.not_in(ids)
+        )
     )
-    return int(connection.execute(query).scalar_one())
+    return tuple(sorted(ConversationId(one) for one in connection.execute(query).scalars()))
 
 
 def _sessions(
@@ -231,8 +235,11 @@ def _sessions(
     return tuple(sorted(found))
 
 
-def _theirs(table: sa.Table, place: Place, whom: Whom, *, apart: bool = True) -> list[sa.ColumnElement[bool]]:
-    """One condition a key: one with OR would use no index. `apart`: no row under two of them, to count each once."""
+def theirs_of(
+    table: sa.Table, place: Place, whom: Whom, *, apart: bool = True
+) -> list[sa.ColumnElement[bool]]:
+    """What a row of the person's fulfils, one condition a key: one with OR would use no index. `apart`: no row under two of
+    them, to count each once."""
     found: list[sa.ColumnElement[bool]] = []
     before: list[sa.ColumnElement[bool]] = []
     for column, kind in place.keys:
@@ -253,7 +260,7 @@ def _of_payloads(table: sa.Table, whom: Whom) -> sa.ColumnElement[bool]:
 def _delete_copies(connection: sa.Connection, whom: Whom) -> int:
     """A call of a platform may bring messages of several people; its body is kept with each of them."""
     table = metadata.tables["raw_payload"]
-    own = connection.execute(sa.select(table).where(*_theirs(table, _RAW, whom))).all()
+    own = connection.execute(sa.select(table).where(*theirs_of(table, _RAW, whom))).all()
     bodies = {(row.source, row.key): row.body for row in own}
     deleted = 0
     for row in own:

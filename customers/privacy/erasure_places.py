@@ -44,7 +44,7 @@ DELETED: tuple[Place, ...] = (
     Place("identity_claim", (("conversation_id", "conversation"), ("identity_id", "identity"))),
     *_of(
         "identity", "identity_id",
-        "block_key", "changed_identity", "consent", "customer_import_left_out", "identity_relabelling", "match_record", "profile_case", "profile_event",
+        "block_key", "changed_identity", "consent", "customer_import_left_out", "identity_relabelling", "match_record", "personal_copy", "profile_case", "profile_event",
         "profile_fact", "profile_shard", "profile_standing", "profile_tag", "quarantine", "search_key",
     ),
     *(

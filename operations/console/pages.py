@@ -34,6 +34,7 @@ from operations.console.data.page import DataPage
 from operations.console.desk import DeskPage
 from operations.console.entrance import Entrance
 from operations.console.privacy.consenting import ConsentCard
+from operations.console.privacy.copying import CopyCard
 from operations.console.privacy.erasing import ErasureCard
 from operations.console.privacy.page import Card, PrivacyPage
 from operations.console.reading import DeskReading
@@ -42,6 +43,7 @@ from operations.customer_data.desk import ImportDesk
 from operations.desk import Desk
 from operations.identities.parts import Identities
 from operations.privacy.consenting import ConsentDesk
+from operations.privacy.copying import CopyDesk
 from operations.privacy.desk import ErasureDesk
 from operations.staff import Member, Permission
 from operations.webhooks.desk import WebhookDesk
@@ -66,6 +68,7 @@ class CustomerDesks:
     erasures: ErasureDesk
     imports: ImportDesk
     consenting: ConsentDesk
+    copying: CopyDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,7 @@ async def _privacy(console: Console, visit: frame.Visit, request: Request) -> No
     staff = await console.reading.colleagues(visit.member.tenant)
     cards: list[Card] = [
         ConsentCard(visit, console.customers.consenting, staff),
+        CopyCard(visit, console.customers.copying, staff),
         ErasureCard(visit, console.customers.erasures, staff),
     ]
     await PrivacyPage(visit, console.customers.identities.names, cards, hub=console.hub).draw()

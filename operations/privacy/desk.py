@@ -82,7 +82,7 @@ class ErasureDesk:
             whom = self._find(connection, by.tenant, customer, identity)
             return Look(
                 whom.customer_id, whom.identities, tuple(one.id for one in whom.stays), len(whom.conversations),
-                whom.shared, erasure.count(connection, whom), erasure.open_work(connection, whom),
+                len(whom.shared), erasure.count(connection, whom), erasure.open_work(connection, whom),
             )  # fmt: skip
 
         return await self._database.read(read)

@@ -1,18 +1,22 @@
-"""`huiliu privacy …`: erase a customer from the terminal, see how far erasures are, erase again after a restore, on the running server or on the
+"""`huiliu privacy …`: erase a customer from the terminal, write a copy of their data, see how far erasures are, erase again after a restore, on the running server or on the
 installation itself. Shown are ids and numbers, never the person."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from foundation import errors
 from foundation.settings import Settings
+from operations.privacy.copying import MEDIA_TYPES
 from service.remotely import terminal
 from service.remotely.client import call, open_client
 
 commands = typer.Typer(
-    no_args_is_help=True, help="What people may ask about their data: consents, erase, status, replay."
+    no_args_is_help=True,
+    help="What people may ask about their data: consents, export, erase, status, replay.",
 )
 
 
@@ -46,6 +50,25 @@ def replay_command() -> None:
     terminal.guard(lambda: terminal.run(replay(settings)))
 
 
+@commands.command("export")
+def export_command(
+    customer: Annotated[str, typer.Argument(help="An id of the customer, of any time.")],
+    file: Annotated[
+        Path, typer.Argument(help="Where to write it; .json, .html or .zip says what is written.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "",
+    identity: Annotated[str, typer.Option(help="Whose proven group is meant, where there are several.")] = "",
+    language: Annotated[str, typer.Option(help="Of the page: zh or en.")] = "zh",
+) -> None:
+    """Write a copy of everything that is kept about a customer, to hand to them."""
+    settings = terminal.settings(quiet=True)
+    terminal.guard(
+        lambda: terminal.run(
+            export(settings, customer, file, reason=reason, identity=identity, language=language)
+        )
+    )
+
+
 @commands.command("consents")
 def consents_command(
     customer: Annotated[str, typer.Argument(help="An id of the customer, of any time.")],
@@ -76,6 +99,35 @@ async def consents(settings: Settings, customer: str, *, purpose: str, state: st
         typer.echo(f"{one['purpose']}: {'yes' if one['allowed'] else 'no'}{since}")
     if found["child"]:
         typer.echo("A child: nothing optional is done without a guardian's consent.")
+
+
+async def export(
+    settings: Settings, customer: str, file: Path, *, reason: str, identity: str, language: str
+) -> None:
+    """Nothing is overwritten and nothing is made for a name of a file that says no format. Raises `InvalidInput`."""
+    kind = _kind_of(file)
+    async with open_client(settings) as client:
+        body = {"identity": identity, "reason": reason}
+        made = (await call(client, "POST", f"/v1/customers/{customer}/exports", body))["export"]
+        address = f"/v1/privacy/exports/{made['id']}"
+        answer = await client.get(address, params={"format": kind, "language": language})
+        answer.raise_for_status()
+        _write(file, answer.content)
+    counts = ", ".join(f"{table} {rows}" for table, rows in sorted(made["counts"].items()))
+    typer.echo(f"{made['id']}: {file} ({counts})")
+
+
+def _kind_of(file: Path) -> str:
+    kind = file.suffix.removeprefix(".")
+    if kind not in MEDIA_TYPES or file.exists():
+        raise errors.InvalidInput("Name a new file that ends in .json, .html or .zip.", code="bad_file_name")
+    return kind
+
+
+def _write(file: Path, content: bytes) -> None:
+    """For its owner only, from the first byte on."""
+    file.touch(mode=0o600)
+    file.write_bytes(content)
 
 
 async def replay(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.browser.console_world import CONTENT_PASSWORD, World, open_world
 from tests.browser.customers_world import LIN, Shop, give_reason
@@ -45,6 +45,7 @@ async def test_customer_is_found_looked_at_and_erased_with_receipts(world: World
     await give_reason(page, "电话里要求")
     await expect(profiling.get_by_text("不允许", exact=True)).to_be_visible()
     await expect(profiling.get_by_text("员工 · Admin")).to_be_visible()
+    await copy_is_made_and_downloaded(page)
     if PICTURES:
         await page.screenshot(path=Path(PICTURES) / "console-privacy.png")
     await page.get_by_role("button", name="删除", exact=True).click()
@@ -63,6 +64,18 @@ async def test_customer_is_found_looked_at_and_erased_with_receipts(world: World
     await search.fill(LIN["phone"])
     await search.press("Enter")
     await expect(page.get_by_text("没有找到。")).to_be_visible()
+
+
+async def copy_is_made_and_downloaded(page: Page) -> None:
+    await page.get_by_role("button", name="生成副本").click()
+    await give_reason(page, "柜台索取")
+    card = page.locator(".card", has_text="柜台索取")
+    await expect(card.get_by_text("消息 2", exact=True)).to_be_visible()
+    async with page.expect_download() as coming:
+        await card.get_by_role("button", name="可读页面").click()
+    text = Path(await (await coming.value).path()).read_text(encoding="utf-8")
+    assert LIN["name"] in text
+    assert "我的包裹到哪了" in text
 
 
 async def test_page_speaks_english_and_is_not_for_agents(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from customers.privacy import copies
 from customers.privacy.erasure_places import DELETED, NOTHING, REDACTED, SHORT_LIVED
 from foundation.storage.database import Sealed, metadata
 from service import revise
@@ -43,3 +44,20 @@ def test_tables_that_name_an_identity_or_a_conversation_are_not_said_to_hold_not
     revise.declare_tables()
     naming = {"identity_id", "conversation_id", "account_identity_id"}
     assert [name for name in NOTHING if naming & set(metadata.tables[name].c.keys())] == []
+
+
+def test_every_table_that_erasing_empties_is_in_the_copy_or_left_out_with_a_reason() -> None:
+    plan = copies.plan()
+    declared = [*(part.table for part in plan.given), *plan.left_out]
+    assert sorted(declared) == sorted({place.table for place in DELETED}), "declare it in copies.yaml"
+
+
+def test_copy_names_columns_that_there_are_and_says_everything_in_both_languages() -> None:
+    revise.declare_tables()
+    plan = copies.plan()
+    for part in plan.given:
+        assert set(part.columns) <= set(metadata.tables[part.table].c.keys()), part.table
+    values = [words for column in plan.values.values() for words in column.values()]
+    titles = [words for part in plan.given for words in (part.title, *part.columns.values())]
+    for words in (*titles, *values, *plan.left_out.values()):
+        assert [name for name, text in words.items() if text] == ["zh", "en"], words

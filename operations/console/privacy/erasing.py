@@ -21,7 +21,7 @@ GROUPS = {
     "message": "messages", "conversation": "conversations", "media": "files", "web_chat_upload": "files", "identity": "names",
     "identity_claim": "names", "profile_fact": "profile", "profile_tag": "profile", "profile_shard": "profile",
     "profile_event": "profile", "profile_standing": "profile", "behaviour_event": "behaviour", "desk_note": "notes",
-    "raw_payload": "payloads",
+    "raw_payload": "payloads", "personal_copy": "copies",
 }  # fmt: skip
 """Tables by what people call their rows; the rest are traces."""
 TONES = {"done": "good", "waiting": "warn", "erasing": "warn"}

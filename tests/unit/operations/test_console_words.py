@@ -22,7 +22,7 @@ FAMILIES_BY_CODE = {
     "fact", "tag", "source", "origin", "why", "risk", "tier", "badge", "name_of", "deed", "refused", "match",
     "webhook_answer", "webhook_state", "webhook_state_help",
     "webhook_delivery", "webhook_span", "erased", "erasure_state", "erasure_step",
-    "import_state", "preview", "teach", "data_head", "consent_state", "consent_source", "consent_because", "consent_effect",
+    "import_state", "preview", "teach", "data_head", "consent_state", "consent_source", "consent_because", "consent_effect", "copy_format",
 }  # fmt: skip
 """Families whose keys are made from a code, such as `order.shipped`."""
 MADE = re.compile(

@@ -22,6 +22,7 @@ from customers.cleaning import records as set_aside
 from customers.cleaning.collection import SPREADS, Collection
 from customers.cleaning.outliers import Spread
 from customers.cleaning.records import SetAside
+from customers.privacy import copy_records
 from customers.privacy.consents import PROFILING, TRAINING, Objectors, nobody
 from customers.profile import aggregates, figures, learned, records, risk, value
 from customers.profile.aggregates import DAY, Shard
@@ -106,6 +107,7 @@ class Nightly:
         )
         oldest = now - timedelta(days=pipeline.rules()["oldest_days"] + 30)
         await self._database.write(lambda c: records.forget_events(c, tenant, before=oldest))
+        await self._database.write(lambda c: copy_records.drop_old(c, tenant, now))
         self._profiles.forget_models()
         self._collection.forget_models()
         night = Night(

@@ -36,6 +36,7 @@ from foundation.messages import ConversationId, TenantId
 from foundation.storage.database import Database
 from foundation.storage.key_store import KeyStore
 from operations.console.pages import CustomerDesks
+from operations.console.privacy.copy_page import CopyPage
 from operations.customer_data.desk import LARGEST, ImportDesk
 from operations.customer_data.job import ImportJob
 from operations.identities.desk import IdentityDesk
@@ -169,9 +170,9 @@ async def _keep(
 
 def build(
     database: Database, bus: Bus, store: KeyStore, *, clock: Clock, directory: Directory, largest_import: int = LARGEST,
-    ask_first: Sequence[str] = (),
+    ask_first: Sequence[str] = (), titles: Mapping[str, Mapping[str, str]],
 ) -> CustomerSide:  # fmt: skip
-    """`ask_first`: purposes that nothing is done for before somebody agreed."""
+    """`ask_first`: purposes that nothing is done for before somebody agreed. `titles`: of channels, by name and language."""
     vault = database.vault
     known = _consents(clock, ask_first)
     profiles, graph = Profiles(vault, clock, known.may_profile), directory.graph
@@ -195,7 +196,7 @@ def build(
         Nightly(database, profiles, collection, clock, objectors=known.objectors), linker, training, identities, erasures, in_flight,
         Rotation(database, store, matcher, clock=clock), imports,
         ImportJob(database, collection, imports, clock=clock), ConsentDesk(database, graph, known, clock=clock),
-        CopyDesk(database, graph, vault, clock=clock),
+        CopyDesk(database, graph, vault, clock=clock, render=CopyPage(titles).render),
     )  # fmt: skip
 
 

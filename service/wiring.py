@@ -307,13 +307,14 @@ def build(settings: Settings, **replaced: Unpack[Replacements]) -> System:
     knowledge = KnowledgeBase(database, index, embedder, clock)
     directory = Directory(database, vault, clock, fresh_days=settings.contact_fresh_days)
     store = KeyStore(settings.key_store_url, vault)
+    titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     side = customer_side.build(
-        database, bus, store, clock=clock, directory=directory, largest_import=settings.import_megabytes * 1_000_000, ask_first=settings.consent_first
+        database, bus, store, clock=clock, directory=directory, largest_import=settings.import_megabytes * 1_000_000,
+        ask_first=settings.consent_first, titles=titles,
     )  # fmt: skip
     channels = channel_set.build(
         settings, channel_registry.CHANNELS, database=database, vault=vault, hub=hub, clock=clock
     )
-    titles = {spec.name: spec.title for spec in channel_registry.CHANNELS}
     elsewhere = Elsewhere(
         channels, bus, database, vault=vault, clock=clock, find_others=directory.find_others, titles=titles
     )

@@ -32,7 +32,6 @@ SERVICE, QUALITY, PROFILING, MARKETING, TRAINING, GUARDIAN = (
     "service", "quality", "profiling", "marketing", "training", "guardian",
 )  # fmt: skip
 STATES: tuple[State, ...] = ("granted", "refused", "withdrawn")
-REASON_LENGTH = 300
 SYSTEM_OF_RECORD = 1
 """Proof from which on a birthday can say that somebody is no child any more; that they are one, anybody's word says."""
 _FILE = Path(__file__).parent / "purposes.yaml"

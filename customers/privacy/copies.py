@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +25,24 @@ from foundation.storage.database import metadata
 
 FORMAT, VERSION = "huiliu personal copy", 1
 _PLAN = Path(__file__).with_name("copies.yaml")
+_WRITTEN_AS_JSON = frozenset({"body", "data", "dialogue", "features", "sums"})
 
-_WRITTEN_AS_JSON = frozenset({"dialogue", "sums", "features", "data"})
+Text = Mapping[str, str]
+"""By language."""
 
-Words = Mapping[str, str]
-"""A text by language."""
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`named`: the family of words for its codes. `readable`: people are shown it, not only machines."""
+
+    name: str
+    label: Text
+    named: str
+    readable: bool
+
+    @property
+    def is_moment(self) -> bool:
+        return self.name == "at" or self.name.endswith(("_at", "_seen"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +50,36 @@ class Part:
     """One table of the copy; `columns` in the order in which people read them."""
 
     table: str
-    title: Words
-    columns: Mapping[str, Words]
+    title: Text
+    columns: tuple[Column, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`left_out`: why, by table."""
+
     given: tuple[Part, ...]
-    left_out: Mapping[str, Words]
-    values: Mapping[str, Mapping[str, Words]]
-    """How a code in a column reads."""
+    left_out: Mapping[str, Text]
 
 
 @functools.cache
 def plan() -> Plan:
     read = yaml.safe_load(_PLAN.read_text(encoding="utf-8"))
-    given = tuple(Part(table, one["title"], one["columns"]) for table, one in read["given"].items())
-    return Plan(given, read["left_out"], read["values"])
+    given = tuple(
+        Part(table, part["title"], tuple(_column(name, one) for name, one in part["columns"].items()))
+        for table, part in read["given"].items()
+    )
+    return Plan(given, read["left_out"])
+
+
+def _column(name: str, read: Mapping[str, str]) -> Column:
+    label = {language: read[language] for language in ("zh", "en")}
+    return Column(name, label, read.get("named", ""), read.get("for") != "machines")
 
 
 def collect(connection: sa.Connection, whom: Whom, now: datetime) -> dict[str, Any]:
-    """Ready for JSON: rows by table, moments as ISO 8601 in UTC. `withheld` counts conversations that are somebody else's as
-    well."""
+    """Ready for JSON: rows by table, the oldest first, moments as ISO 8601 in UTC. `withheld` counts conversations that are
+    somebody else's as well."""
     own = replace(whom, conversations=tuple(one for one in whom.conversations if one not in whom.shared))
     return {
         "format": FORMAT,
@@ -67,39 +88,26 @@ def collect(connection: sa.Connection, whom: Whom, now: datetime) -> dict[str, A
         "customer_id": whom.customer_id,
         "withheld": {"conversations": len(whom.shared)},
         "data": {part.table: _rows(connection, part, own) for part in plan().given},
-        "left_out": {table: words["en"] for table, words in plan().left_out.items()},
+        "left_out": {table: why["en"] for table, why in plan().left_out.items()},
     }
 
 
 def _rows(connection: sa.Connection, part: Part, whom: Whom) -> list[dict[str, Any]]:
     table = metadata.tables[part.table]
+    order = [table.c[one.name] for one in part.columns if one.is_moment]
+    order += [table.c[name] for name in ("seq",) if name in table.c]
     found: list[sa.Row[Any]] = []
     for place in (one for one in DELETED if one.table == part.table):
         for theirs in theirs_of(table, place, whom):
-            found += connection.execute(
-                sa.select(*(table.c[name] for name in _read(table, part))).where(theirs)
-            ).all()
-    rows = [dict(row._mapping) for row in found]
-    rows.sort(key=lambda row: _order(table, row))
-    return [{name: _told(name, row[name]) for name in part.columns} for row in rows]
+            query = sa.select(*(table.c[one.name] for one in part.columns)).where(theirs)
+            found += connection.execute(query.order_by(*order)).all()
+    return [
+        {column.name: _told(column, value) for column, value in zip(part.columns, row, strict=True)}
+        for row in found
+    ]
 
 
-def _read(table: sa.Table, part: Part) -> Iterable[str]:
-    """What is given, and what it is sorted by."""
-    return dict.fromkeys((*part.columns, *(("seq",) if "seq" in table.c else ())))
-
-
-def _order(table: sa.Table, row: Mapping[str, Any]) -> tuple[Any, ...]:
-    if table.name == "message":
-        return (row["conversation_id"], row["seq"])
-    return tuple(row[name] or 0 for name in row if _is_moment(name))
-
-
-def _told(name: str, value: Any) -> Any:
-    if value is not None and _is_moment(name):
+def _told(column: Column, value: Any) -> Any:
+    if value is not None and column.is_moment:
         return from_milliseconds(value).isoformat(timespec="seconds")
-    return json.loads(value) if name in _WRITTEN_AS_JSON and value else value
-
-
-def _is_moment(name: str) -> bool:
-    return name == "at" or name.endswith(("_at", "_seen"))
+    return json.loads(value) if column.name in _WRITTEN_AS_JSON and value else value

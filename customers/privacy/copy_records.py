@@ -65,16 +65,27 @@ def newest(connection: sa.Connection, tenant: TenantId, now: datetime, *, limit:
     return [_copy(row) for row in connection.execute(query.limit(limit))]
 
 
-def get(connection: sa.Connection, tenant: TenantId, copy_id: str, now: datetime) -> tuple[Copy, str]:
-    """With its content. Raises `NotFound`, also for one that has run out."""
+def get(connection: sa.Connection, tenant: TenantId, copy_id: str, now: datetime) -> Copy:
+    """Raises `NotFound`, also for one that has run out."""
+    return _copy(_one(connection, tenant, copy_id, now, *_SHOWN))
+
+
+def read_body(connection: sa.Connection, tenant: TenantId, copy_id: str, now: datetime) -> str:
+    """Raises as `get`."""
+    return str(_one(connection, tenant, copy_id, now, copy_table.c.body).body)
+
+
+def _one(
+    connection: sa.Connection, tenant: TenantId, copy_id: str, now: datetime, *columns: sa.ColumnElement[Any]
+) -> sa.Row[Any]:
     c = copy_table.c
-    query = sa.select(*_SHOWN, c.body).where(
+    query = sa.select(*columns).where(
         c.tenant == tenant, c.id == copy_id, c.expires_at > to_milliseconds(now)
     )
     row = connection.execute(query).one_or_none()
     if row is None:
         raise errors.NotFound("There is no such copy (any more). Make a new one.", code="unknown_copy")
-    return _copy(row), str(row.body)
+    return row
 
 
 def drop_old(connection: sa.Connection, tenant: TenantId, now: datetime) -> int:

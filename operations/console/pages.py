@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import nicegui
@@ -33,10 +34,11 @@ from operations.console.customer.reviews import ReviewsPage
 from operations.console.data.page import DataPage
 from operations.console.desk import DeskPage
 from operations.console.entrance import Entrance
+from operations.console.privacy.card import Card
 from operations.console.privacy.consenting import ConsentCard
 from operations.console.privacy.copying import CopyCard
 from operations.console.privacy.erasing import ErasureCard
-from operations.console.privacy.page import Card, PrivacyPage
+from operations.console.privacy.page import PrivacyPage
 from operations.console.reading import DeskReading
 from operations.console.webhooks import WebhooksPage
 from operations.customer_data.desk import ImportDesk
@@ -199,7 +201,7 @@ async def _data(console: Console, visit: frame.Visit, request: Request) -> None:
 
 async def _privacy(console: Console, visit: frame.Visit, request: Request) -> None:
     staff = await console.reading.colleagues(visit.member.tenant)
-    cards: list[Card] = [
+    cards: list[Card[Any]] = [
         ConsentCard(visit, console.customers.consenting, staff),
         CopyCard(visit, console.customers.copying, staff),
         ErasureCard(visit, console.customers.erasures, staff),

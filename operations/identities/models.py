@@ -14,10 +14,9 @@ from customers.matching.models import Model
 from foundation import errors
 from foundation.clock import Clock
 from foundation.storage.database import Database
-from operations import audit
+from operations import audit, reasons
 from operations.staff import Member
 
-REASON_LENGTH = 300
 LARGEST_VERSION = 1_000_000_000
 
 
@@ -43,11 +42,7 @@ class ModelDesk:
         """None: the model that we ship, which asks and never links. Raises `NotFound`, `InvalidInput` (`model_refused`,
         `reason_missing`)."""
         by.require("customers.edit")
-        reason = reason.strip()
-        if not reason or len(reason) > REASON_LENGTH:
-            raise errors.InvalidInput(
-                f"Give a reason, of at most {REASON_LENGTH} characters.", code="reason_missing"
-            )
+        reason = reasons.given(reason)
         if number is not None and not 0 < number < LARGEST_VERSION:
             raise errors.NotFound("There is no matching model of this version.", code="no_such_model")
 

@@ -23,13 +23,12 @@ from foundation.clock import Clock
 from foundation.messages import TenantId
 from foundation.security import Vault
 from foundation.storage.database import Database
-from operations import audit
+from operations import audit, reasons
 from operations.identities.person import PersonReading
 from operations.staff import Member
 
 SEARCHES_A_MINUTE = 30
 LONGEST = 320
-REASON_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +82,7 @@ class Names:
         """The whole value of `identity:<id>`, `claim:<id>` or `fact:<attribute>` of this customer. Raises `InvalidInput` without a
         reason, `NotFound`."""
         by.require("desk.reply")
-        reason = reason.strip()
-        if not reason or len(reason) > REASON_LENGTH:
-            raise errors.InvalidInput(
-                f"Say why you need it, in at most {REASON_LENGTH} characters.", code="reason_missing"
-            )
+        reason = reasons.given(reason)
 
         def write(connection: sa.Connection) -> str:
             found = self._reading.component(connection, by.tenant, customer)

@@ -15,7 +15,7 @@ from customers.privacy.consents import Consented, Consents
 from foundation import errors
 from foundation.clock import Clock, to_milliseconds
 from foundation.storage.database import Database
-from operations import audit
+from operations import audit, reasons
 from operations.staff import Member
 
 
@@ -46,11 +46,7 @@ class ConsentDesk:
     ) -> ConsentLook:
         """Raises `InvalidInput`, `NotFound`."""
         by.require("customers.edit")
-        reason = reason.strip()
-        if not reason or len(reason) > consents.REASON_LENGTH:
-            raise errors.InvalidInput(
-                f"Give a reason, of at most {consents.REASON_LENGTH} characters.", code="reason_missing"
-            )
+        reason = reasons.given(reason)
 
         def write(connection: sa.Connection) -> ConsentLook:
             chosen = self._choose(connection, by, customer, identity)

@@ -23,10 +23,9 @@ from foundation.messages import TenantId
 from foundation.security import Vault, random_token
 from foundation.storage.database import Database
 from foundation.storage.key_store import KeyStore, Logged
-from operations import audit
+from operations import audit, reasons
 from operations.staff import Member
 
-REASON_LENGTH = 300
 SHORTEST_NAME = 2
 SHOWN = 50
 ROWS = "rows"
@@ -90,11 +89,7 @@ class ErasureDesk:
     async def start(self, by: Member, customer: str, *, reason: str, identity: str = "") -> Erasure:
         """The rows are gone when it returns, unless the answer says `waiting`. Raises `InvalidInput`, `NotFound`."""
         by.require("privacy.erase")
-        reason = reason.strip()
-        if not reason or len(reason) > REASON_LENGTH:
-            raise errors.InvalidInput(
-                f"Give a reason, of at most {REASON_LENGTH} characters.", code="reason_missing"
-            )
+        reason = reasons.given(reason)
         erasure_id = f"era_{random_token(12)}"
 
         def begin(connection: sa.Connection) -> None:

@@ -23,7 +23,7 @@ from foundation.security import Vault
 from foundation.storage import resealing
 from foundation.storage.database import Database
 from foundation.storage.key_store import KeyStore
-from operations import audit
+from operations import audit, reasons
 from operations.privacy import rotation_records as records
 from operations.privacy.rotation_records import Step
 from operations.staff import Member
@@ -34,7 +34,6 @@ ROUNDS = 50
 """Transactions of one call."""
 HEARD_SECONDS = 60
 """So long before it is used a new key is known, where there may be several processes; each looks more often."""
-REASON_LENGTH = 300
 
 Work = Callable[[sa.Connection, str], rekeying.Place]
 
@@ -68,11 +67,7 @@ class Rotation:
     async def begin(self, by: Member, *, reason: str) -> int:
         """Adds a key; its number. Raises `InvalidInput`, and `Conflict` while the last rotation is not done."""
         by.require("keys.rotate")
-        reason = reason.strip()
-        if not reason or len(reason) > REASON_LENGTH:
-            raise errors.InvalidInput(
-                f"Give a reason, of at most {REASON_LENGTH} characters.", code="reason_missing"
-            )
+        reason = reasons.given(reason)
         await self.load()
         if not (await self.state(by)).is_done:
             raise errors.Conflict("The last rotation is not done yet.", code="rotation_runs")

@@ -56,8 +56,7 @@ def test_copy_names_columns_that_there_are_and_says_everything_in_both_languages
     revise.declare_tables()
     plan = copies.plan()
     for part in plan.given:
-        assert set(part.columns) <= set(metadata.tables[part.table].c.keys()), part.table
-    values = [words for column in plan.values.values() for words in column.values()]
-    titles = [words for part in plan.given for words in (part.title, *part.columns.values())]
-    for words in (*titles, *values, *plan.left_out.values()):
+        assert {one.name for one in part.columns} <= set(metadata.tables[part.table].c.keys()), part.table
+    labels = [one.label for part in plan.given for one in part.columns]
+    for words in (*(part.title for part in plan.given), *labels, *plan.left_out.values()):
         assert [name for name, text in words.items() if text] == ["zh", "en"], words

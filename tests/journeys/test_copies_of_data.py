@@ -83,11 +83,15 @@ async def test_copy_is_a_page_in_two_languages_and_an_archive_with_the_files(sho
         "web_chat", "amber", ("web_chat:site", "visitor-amber", True), ("account", ACCOUNT, True), text="<script>alert(1)</script>"
     )  # fmt: skip
     export = await made(shop, customer)
-    for language, title in (("zh", "您的个人信息副本"), ("en", "A copy of your personal data")):
+    for language, told in (
+        ("zh", ("您的个人信息副本", "微信公众号", "商城账号", "智能助手", '<dd dir="auto">进行中</dd>')),
+        ("en", ("A copy of your personal data", "Shop account", "Assistant", '<dd dir="auto">open</dd>')),
+    ):
         answer = await download(shop, export["id"], "html", language)
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
-        assert title in answer.text
+        assert [word for word in told if word not in answer.text] == []
         assert [word for word in GIVEN if word not in answer.text] == []
+        assert "\\u" not in answer.text
         assert ("<script" in answer.text, "&lt;script&gt;" in answer.text) == (False, True)
     packed = zipfile.ZipFile(io.BytesIO((await download(shop, export["id"], "zip")).content))
     assert packed.namelist() == ["data.json", "copy.zh.html", "copy.en.html", "files/001-琥珀色.txt"]
@@ -121,12 +125,15 @@ async def test_copy_is_gone_with_the_customer_and_after_a_week(shop: Shop) -> No
     assert await Search(shop).tables(WORDS) == {}
     again = await shop.states("crm", "77", city="杭州")
     export = await made(shop, again)
-    desk = shop.product.system.customers.copying
+    side = shop.product.system.customers
     later = shop.product.system.clock() + timedelta(days=7, seconds=1)
-    desk._clock = lambda: later
+    side.copying._clock = side.nightly._clock = lambda: later
     assert (await shop.get("/v1/privacy/exports"))["exports"] == []
     answer = await shop.product.call("GET", f"/v1/privacy/exports/{export['id']}?format=json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_copy")
+    assert "personal_copy" in await Search(shop).tables([again])
+    assert await side.nightly.run(TENANT)
+    assert "personal_copy" not in await Search(shop).tables([again]), "the night takes it away"
 
 
 async def test_what_cannot_be_done_is_said(shop: Shop) -> None:

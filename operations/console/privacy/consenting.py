@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 
 from nicegui import ui
@@ -12,6 +11,7 @@ from customers.privacy.consent_records import Statement
 from customers.privacy.consents import Effective
 from operations.console import frame
 from operations.console.customer.asking import Asking, say_done
+from operations.console.privacy.card import Card
 from operations.privacy.consenting import ConsentDesk, ConsentLook
 
 SYMBOLS = {
@@ -21,16 +21,7 @@ SYMBOLS = {
 HISTORY = 12
 
 
-class ConsentCard:
-    """`staff`: names of colleagues by id."""
-
-    def __init__(self, visit: frame.Visit, desk: ConsentDesk, staff: Mapping[str, str]) -> None:
-        self._visit, self._words = visit, visit.words
-        self._desk = desk
-        self._staff = staff
-        self._customer = ""
-        self.on_gone: Callable[[], None] = lambda: None
-
+class ConsentCard(Card[ConsentDesk]):
     def draw(self) -> None:
         frame.section(self._words("consent.title"))
         ui.label(self._words("consent.help")).classes("quiet")

@@ -5,7 +5,6 @@ What is listed below is of all customers, because whoever handed a copy out is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +13,7 @@ from nicegui import ui
 from customers.privacy.copy_records import Copy
 from operations.console import frame
 from operations.console.customer.asking import Asking, say_done
+from operations.console.privacy.card import Card
 from operations.console.privacy.erasing import grouped
 from operations.privacy.copying import CopyDesk, Format
 
@@ -30,16 +30,7 @@ class _Row:
     by: str
 
 
-class CopyCard:
-    """`staff`: names of colleagues by id."""
-
-    def __init__(self, visit: frame.Visit, desk: CopyDesk, staff: Mapping[str, str]) -> None:
-        self._visit, self._words = visit, visit.words
-        self._desk = desk
-        self._staff = staff
-        self._customer = ""
-        self.on_gone: Callable[[], None] = lambda: None
-
+class CopyCard(Card[CopyDesk]):
     def draw(self) -> None:
         frame.section(self._words("copy.title"))
         ui.label(self._words("copy.help")).classes("quiet")

@@ -7,7 +7,7 @@ people, because nothing about them is kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nicegui import ui
@@ -15,6 +15,7 @@ from nicegui import ui
 from customers.privacy.erasure_records import Erasure
 from operations.console import frame
 from operations.console.customer.asking import Asking, say_done
+from operations.console.privacy.card import Card
 from operations.privacy.desk import ErasureDesk, Look
 
 GROUPS = {
@@ -41,16 +42,7 @@ class _Row:
     by: str
 
 
-class ErasureCard:
-    """`staff`: names of colleagues by id."""
-
-    def __init__(self, visit: frame.Visit, desk: ErasureDesk, staff: Mapping[str, str]) -> None:
-        self._visit, self._words = visit, visit.words
-        self._desk = desk
-        self._staff = staff
-        self._customer = ""
-        self.on_gone: Callable[[], None] = lambda: None
-
+class ErasureCard(Card[ErasureDesk]):
     def draw(self) -> None:
         frame.section(self._words("privacy.erase"))
         ui.label(self._words("privacy.erase_help")).classes("quiet")

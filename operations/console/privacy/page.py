@@ -6,44 +6,23 @@ what it did before stands below it whether or not anybody is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 from nicegui import ui
 
 from foundation.live import Hub
 from operations.console import frame
 from operations.console.customer.deeds import draw_hit
+from operations.console.privacy.card import Card
 from operations.identities.names import Hit, Names
 
 POLL_SECONDS = 1.0
 
 
-class Card(Protocol):
-    """One thing that people may ask. `on_gone` is set by the page, for a card that has erased the customer."""
-
-    on_gone: Callable[[], None]
-
-    def draw(self) -> None:
-        """Once, where it stands on the page."""
-        ...
-
-    async def choose(self, customer: str) -> None:
-        """This customer is meant from now on."""
-        ...
-
-    def forget(self) -> None:
-        """Nobody is meant any more."""
-        ...
-
-    async def refresh(self) -> None:
-        """Again and again, while the page is open."""
-        ...
-
-
 class PrivacyPage:
-    def __init__(self, visit: frame.Visit, names: Names, cards: Sequence[Card], *, hub: Hub) -> None:
+    def __init__(self, visit: frame.Visit, names: Names, cards: Sequence[Card[Any]], *, hub: Hub) -> None:
         self._visit = visit
         self._words = visit.words
         self._names = names

@@ -22,7 +22,7 @@ FAMILIES_BY_CODE = {
     "fact", "tag", "source", "origin", "why", "risk", "tier", "badge", "name_of", "deed", "refused", "match",
     "webhook_answer", "webhook_state", "webhook_state_help",
     "webhook_delivery", "webhook_span", "erased", "erasure_state", "erasure_step",
-    "import_state", "preview", "teach", "data_head", "consent_state", "consent_source", "consent_because", "consent_effect", "copy_format",
+    "import_state", "preview", "teach", "data_head", "consent_state", "consent_source", "consent_because", "consent_effect", "copy_format", "copied",
 }  # fmt: skip
 """Families whose keys are made from a code, such as `order.shipped`."""
 MADE = re.compile(
@@ -51,7 +51,7 @@ def test_pages_use_keys_that_exist_and_none_is_left_over() -> None:
         if re.fullmatch(r"[a-z_]+\.[a-z_]*[a-z]", text) and text.split(".")[0] in _families()
     }
     permissions = set().union(*PERMISSIONS.values())
-    assert keys - TEXTS.keys() - permissions - _audited() - {"login.html"} == set()
+    assert keys - TEXTS.keys() - permissions - _audited() - {"login.html", "copy.html"} == set()
     left = {
         key
         for key in TEXTS
@@ -116,9 +116,10 @@ def _strings_in_code() -> set[str]:
 
 
 def _keys_in_pages() -> set[str]:
-    found = re.findall(r'words\("([\w.]+)"\)', (FOLDER / "pages" / "login.html").read_text(encoding="utf-8"))
-    assert found
-    return set(found)
+    pages = [path.read_text(encoding="utf-8") for path in (FOLDER / "pages").glob("*.html")]
+    found = [re.findall(r'words\("([\w.]+)"', page) for page in pages]
+    assert all(found)
+    return {key for keys in found for key in keys}
 
 
 def _audited() -> set[str]:

@@ -7,7 +7,7 @@ import asyncio
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeGuard
@@ -15,9 +15,11 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 import sqlalchemy as sa
 
 from channels.media import records as media
+from customers.graph.area import Hold
 from customers.graph.graph import Graph
 from customers.privacy import copies, copy_records, erasure
 from customers.privacy.copy_records import Copy
+from customers.privacy.erasure import Whom
 from foundation import errors
 from foundation.clock import Clock
 from foundation.messages import TenantId
@@ -60,7 +62,7 @@ class CopyDesk:
 
         def write(connection: sa.Connection) -> Copy:
             now = self._clock()
-            whom = erasure.find(connection, self._graph, by.tenant, customer, identity=identity)
+            whom = self._held(connection, by.tenant, customer, identity)
             found = copies.collect(connection, whom, now)
             counts = {table: len(rows) for table, rows in found["data"].items() if rows}
             made = Copy(f"cop_{random_token(12)}", whom.own[0].id, by.id, reason, counts, now, now + KEPT)
@@ -72,6 +74,12 @@ class CopyDesk:
             return made
 
         return await self._database.write(write)
+
+    def _held(self, connection: sa.Connection, tenant: TenantId, customer: str, identity: str) -> Whom:
+        """Nobody is erased, merged or split between the look at them and the copy: it would outlive them."""
+        whom = erasure.find(connection, self._graph, tenant, customer, identity=identity)
+        Hold(tenant).take_those_of(connection, set(whom.identities))
+        return erasure.find(connection, self._graph, tenant, customer, identity=identity)
 
     async def newest(self, by: Member) -> list[Copy]:
         """Those that have not run out."""
@@ -111,34 +119,27 @@ class CopyDesk:
         found = json.loads(body)
         if format == "html":
             return (await asyncio.to_thread(self._render, found, language)).encode()
-        files: dict[str, str | bytes] = {"data.json": body}
-        for spoken in LANGUAGES:
-            files[f"copy.{spoken}.html"] = await asyncio.to_thread(self._render, found, spoken)
-        files |= await self._read_files(tenant, found["data"]["media"])
-        return await asyncio.to_thread(_pack, files)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("data.json", body)
+            for spoken in LANGUAGES:
+                page = await asyncio.to_thread(self._render, found, spoken)
+                archive.writestr(f"copy.{spoken}.html", page)
+            for number, row in enumerate(found["data"]["media"], start=1):
+                name = f"files/{number:03d}-{row['name']}"
+                await self._pack(archive, name, partial(media.read_sealed, tenant=tenant, media_id=row["id"]))
+        return packed.getvalue()
 
-    async def _read_files(self, tenant: TenantId, rows: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
-        """By name in the archive. One at a time: they are large."""
-        found = {}
-        for number, row in enumerate(rows, start=1):
-            read = partial(media.read_sealed, tenant=tenant, media_id=row["id"])
-            try:
-                sealed = await self._database.read(read)
-            except errors.NotFound:  # taken away since the copy was made
-                continue
-            found[f"files/{number:03d}-{row['name']}"] = await asyncio.to_thread(
-                self._vault.unseal_bytes, sealed
-            )
-        return found
+    async def _pack(
+        self, archive: zipfile.ZipFile, name: str, read: Callable[[sa.Connection], bytes]
+    ) -> None:
+        """One file at a time, off the loop: they are large."""
+        try:
+            sealed = await self._database.read(read)
+        except errors.NotFound:  # taken away since the copy was made
+            return
+        await asyncio.to_thread(lambda: archive.writestr(name, self._vault.unseal_bytes(sealed)))
 
 
 def _is_format(text: str) -> TypeGuard[Format]:
     return text in MEDIA_TYPES
-
-
-def _pack(files: Mapping[str, str | bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return packed.getvalue()

@@ -17,8 +17,8 @@ from operations.console import words
 from operations.console.words import Words
 
 _PAGES = Path(__file__).parent.parent / "pages"
-LINES = {"conversation": "message"}
-"""Parts whose rows are shown under the row of another part."""
+TALKS, LINES = "conversation", "message"
+"""Messages are shown under their conversation."""
 
 
 class CopyPage:
@@ -36,38 +36,25 @@ class CopyPage:
     def render(self, copy: Mapping[str, Any], language: str) -> str:
         spoken = self._words["zh" if language == "zh" else "en"]
         reasons = dict.fromkeys(why[language] for why in copies.plan().left_out.values())
-        shown = [part for part in copies.plan().given if copy["data"][part.table]]
+        shown = [part for part in copies.plan().given if copy["data"][part.table] and part.table != LINES]
+        lines: dict[str, list[dict[str, str]]] = {}
+        for one in copy["data"][LINES]:
+            lines.setdefault(one["conversation_id"], []).append(_line(spoken, one))
         return self._page.render(
             copy=copy, words=spoken, language=language, left_out=list(reasons),
-            parts=[self._part(spoken, part, copy) for part in shown if part.table not in LINES.values()],
+            parts=[self._part(spoken, part, copy["data"][part.table]) for part in shown], lines=lines,
         )  # fmt: skip
 
-    def _part(self, spoken: Words, part: Part, copy: Mapping[str, Any]) -> dict[str, Any]:
+    def _part(self, spoken: Words, part: Part, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         columns = [one for one in part.columns if one.readable]
-        rows = copy["data"][part.table]
         return {
-            "name": part.table, "title": part.title[spoken.language], "count": len(rows), "is_talks": part.table in LINES,
+            "name": part.table, "title": part.title[spoken.language], "count": len(rows), "is_talks": part.table == TALKS,
             "labels": [one.label[spoken.language] for one in columns], "for_machines": len(columns) < len(part.columns),
-            "rows": [self._row(spoken, columns, row, copy) for row in rows],
+            "rows": [
+                [(one.label[spoken.language], self._told(spoken, one, row[one.name])) for one in columns] for row in rows
+            ],
+            "ids": [row.get("id") for row in rows],
         }  # fmt: skip
-
-    def _row(
-        self, spoken: Words, columns: Sequence[Column], row: Mapping[str, Any], copy: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        told = [(one.label[spoken.language], self._told(spoken, one, row[one.name])) for one in columns]
-        return {"cells": told, "lines": self._lines(spoken, row.get("id"), copy) if "channel" in row else []}
-
-    def _lines(self, spoken: Words, talk: str | None, copy: Mapping[str, Any]) -> list[dict[str, str]]:
-        return [
-            {
-                "mine": "mine" if one["role"] == "customer" else "",
-                "who": spoken.named("copied", one["role"]),
-                "at": _moment(one["sent_at"]),
-                "text": one["text"] or spoken.kind(one["kind"]),
-            }
-            for one in copy["data"]["message"]
-            if one["conversation_id"] == talk
-        ]
 
     def _told(self, spoken: Words, column: Column, value: Any) -> str:
         if value is None or value == "":
@@ -87,6 +74,13 @@ class CopyPage:
             title = self._titles[channel][spoken.language]
             return f"{title} ({account})" if account else title
         return spoken.named(family, code)
+
+
+def _line(spoken: Words, said: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "mine": "mine" if said["role"] == "customer" else "", "who": spoken.named("copied", said["role"]),
+        "at": _moment(said["sent_at"]), "text": said["text"] or spoken.kind(said["kind"]),
+    }  # fmt: skip
 
 
 def _moment(iso: str) -> str:

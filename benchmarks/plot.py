@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 880, 440, 70, 50, 300, 50
-COLOURS = ("#64748b", "#0f766e", "#b45309", "#1d4ed8", "#be185d", "#6d28d9", "#15803d")
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 930, 440, 70, 50, 350, 50
+COLOURS = ("#64748b", "#0f766e", "#b45309", "#1d4ed8", "#be185d", "#6d28d9", "#15803d", "#111827")
 Points = Sequence[tuple[float, float]]
 
 

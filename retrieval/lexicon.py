@@ -1,7 +1,8 @@
 """The lexical indexes of all tenants, kept in step with SQL: one a language family, filled on first use.
 
 Called by `search`. A publication costs the words of the articles that changed since the last look, in a thread;
-searches never wait for a large import, they go on with what is there.
+searches do not wait long for a large import, they go on with what is there. Where nothing is there yet they wait: how sure an
+answer is was learned with words, and without any a stray likeness would pass for one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from retrieval.lexical import LexicalIndex
 from retrieval.passages import Passage, language_family
 
 PATIENCE_SECONDS = 1.0
-"""How long a search waits for new words; a few articles take milliseconds, a first fill of a large base longer."""
+"""How long a search waits for new words, where there are words already."""
 
 LONGEST_QUERY = 2_000
 
@@ -32,14 +33,16 @@ class Lexicon:
     async def ensure(
         self, tenant: TenantId, revision: int, patience_seconds: float | None = PATIENCE_SECONDS
     ) -> bool:
-        """True when everything that was live at `revision` can be found; None waits as long as it takes."""
+        """True when everything that was live at `revision` can be found; None waits as long as it takes, and so does the
+        first fill."""
         shelf = self._shelves.setdefault(tenant, _Shelf())
         if shelf.revision >= revision:
             return True
         if shelf.filling is None or shelf.filling.done():
             shelf.filling = asyncio.create_task(self._fill(tenant, shelf))
+        patience = patience_seconds if shelf.indexes else None
         try:
-            await asyncio.wait_for(asyncio.shield(shelf.filling), patience_seconds)
+            await asyncio.wait_for(asyncio.shield(shelf.filling), patience)
         except TimeoutError:
             return False
         return shelf.revision >= revision

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from foundation.messages import TenantId
-from retrieval import search
+from retrieval import records, search
 from retrieval.front_matter import Document
+from retrieval.lexicon import Lexicon
 from retrieval.passages import Audience, Query
 from tests.conftest import StandingClock
 from tests.unit.retrieval.conftest import INVOICE, POINTS, RETURNS, Shelf
@@ -180,3 +181,18 @@ async def test_search_says_so_when_nothing_works(shelf: Shelf, tenant: TenantId)
     await shelf.database.write(lambda c: c.exec_driver_sql("ALTER TABLE passage RENAME TO lost"))
     found = await shelf.base.search(Query(tenant, "退货", vector))
     assert (found.passages, found.degraded) == ((), ("index", "lexical"))
+
+
+async def test_first_words_are_waited_for_and_later_ones_only_for_a_while(
+    shelf: Shelf, tenant: TenantId
+) -> None:
+    await shelf.publish(RETURNS)
+    words = Lexicon(shelf.database)
+    revision = (await shelf.database.read(lambda c: records.standing(c, tenant, ""))).revision
+    assert await words.ensure(tenant, revision, patience_seconds=0)
+    assert await words.search(tenant, "退货", 5)
+    await shelf.publish(INVOICE)
+    assert not await words.ensure(tenant, revision + 1, patience_seconds=0)
+    assert await words.search(tenant, "退货", 5), "with what is there"
+    assert await words.ensure(tenant, revision + 1, patience_seconds=None)
+    assert await words.search(tenant, "发票", 5)
